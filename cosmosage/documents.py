@@ -1,0 +1,284 @@
+"""The record that flows through every room, and files that are whole or not there.
+
+A run can die at any instruction: a night's download, a full disk, a closed laptop. So no
+file here is ever written in place: bytes go to a temporary name beside it and take the
+real name when they are complete, and a stage leaves its mark last. The price is room for
+one more copy of the file that is being written.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, IO
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text with its origin: what every stage takes and gives."""
+
+    id: str
+    """``arxiv:2407.04420v1``, ``book:<slug>`` or, for a chapter, ``book:<slug>#<number>``."""
+    text: str
+    """Markdown with LaTeX maths: ``$...$`` inline, ``$$...$$`` displayed."""
+    source: str
+    """``arxiv`` or ``books``: which shelf it came from."""
+    title: str = ""
+    authors: tuple[str, ...] = ()
+    year: int | None = None
+    """Of publication, from the listing or the catalogue."""
+    licence: str = ""
+    """The address of the licence as arXiv gives it, or its short name; empty: not known."""
+    url: str = ""
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "Document":
+        """The document that a JSON record describes.
+
+        Raises:
+            ValueError: a field is missing, unknown or of the wrong kind; the message names it.
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(record) - known):
+            raise ValueError(f"unknown field {unknown[0]!r}; a document has {sorted(known)}")
+        for name in ("id", "text"):
+            if not isinstance(record.get(name), str):
+                raise ValueError(f"field {name!r} is missing or no string")
+        return cls(
+            **{
+                "source": "",
+                **record,
+                "authors": tuple(record.get("authors") or ()),
+            }
+        )
+
+
+@contextlib.contextmanager
+def whole_file(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file that appears under its name only when the block ended well.
+
+    Text is UTF-8; a name that ends in ``.gz`` is compressed, without name and time in its
+    header, so that equal contents give equal bytes.
+
+    Args:
+        path: the file's final name; its folder is made.
+        mode: ``"w"`` for text, ``"wb"`` for bytes.
+
+    Raises:
+        OSError: the disk is full or not writable; nothing is left behind under ``path``.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as raw:
+            if path.suffix == ".gz":
+                with gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
+                    yield from _as_text_or_bytes(packed, mode)
+            else:
+                yield from _as_text_or_bytes(raw, mode)
+            raw.flush()
+            os.fsync(raw.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def _as_text_or_bytes(raw: Any, mode: str) -> Iterator[IO[Any]]:
+    if mode == "wb":
+        yield raw
+        return
+    with io.TextIOWrapper(raw, encoding="utf-8", newline="\n", write_through=True) as text:
+        yield text
+        text.detach()
+
+
+def write_json(path: Path | str, record: Any) -> None:
+    """Write one JSON file, indented for people, whole or not at all."""
+    with whole_file(path) as file:
+        json.dump(record, file, indent=1, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """What ``write_json`` wrote.
+
+    Raises:
+        ValueError: the file is no JSON; the message names it.
+    """
+    try:
+        return json.loads(Path(path).read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON file ({error}); delete it and run again") from error
+
+
+def write_jsonl(path: Path | str, records: Iterable[dict[str, Any] | Document]) -> int:
+    """Write one JSON object a line, whole or not at all.
+
+    Args:
+        path: ``.jsonl`` or ``.jsonl.gz``.
+        records: dictionaries or documents; drawn one at a time, never held together.
+
+    Returns:
+        How many were written.
+    """
+    count = 0
+    with whole_file(path) as file:
+        for record in records:
+            if isinstance(record, Document):
+                record = asdict(record)
+            # a lone surrogate cannot be stored as UTF-8; the escape can
+            line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+            file.write(line.encode("utf-8", "replace").decode("utf-8") + "\n")
+            count += 1
+    return count
+
+
+def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
+    """The records of a ``.jsonl`` or ``.jsonl.gz`` file, one at a time.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a line is no JSON object; the message names file and line.
+    """
+    path = Path(path)
+    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open("r", encoding="utf-8")
+    with opened as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+                if not isinstance(record, dict):
+                    raise ValueError("not an object")
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {error}") from error
+            yield record
+
+
+def read_documents(path: Path | str) -> Iterator[Document]:
+    """The documents of a JSON-lines file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a line is no document; the message names file, line and field.
+    """
+    for number, record in enumerate(read_jsonl(path), start=1):
+        try:
+            yield Document.from_record(record)
+        except ValueError as error:
+            raise ValueError(f"{path}, record {number}: {error}") from error
+
+
+def fingerprint(*parts: Any) -> str:
+    """A short hash of what a stage's result depends on.
+
+    Args:
+        parts: anything that JSON can hold (settings, versions), and paths: a file counts by
+            its contents, a folder by the names, sizes and times of what lies in it, a path
+            where nothing is by its absence.
+
+    Returns:
+        16 hexadecimal digits of a SHA-256.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(json.dumps(_portrait(part), sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]
+
+
+def _portrait(part: Any) -> Any:
+    if not isinstance(part, Path):
+        return part
+    if part.is_file():
+        with part.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    if part.is_dir():
+        return [
+            (str(path.relative_to(part)), path.stat().st_size, path.stat().st_mtime_ns)
+            for path in sorted(part.rglob("*"))
+            if path.is_file() and not path.name.startswith(".")
+        ]
+    return None
+
+
+def finished(mark: Path | str, key: str) -> dict[str, Any] | None:
+    """The counts that a stage left, if it was finished with this fingerprint; else None."""
+    mark = Path(mark)
+    if not mark.is_file():
+        return None
+    record = read_json(mark)
+    return record["counts"] if record.get("fingerprint") == key else None
+
+
+def finish(mark: Path | str, key: str, counts: dict[str, Any]) -> dict[str, Any]:
+    """Leave a stage's mark: the last thing that it writes. Gives the counts back."""
+    write_json(mark, {"fingerprint": key, "counts": counts})
+    return counts
+
+
+_FENCED = re.compile(r"\$\$.*?\$\$|```.*?```", re.DOTALL)
+
+
+def paragraphs(text: str) -> list[str]:
+    """A text's paragraphs; a displayed formula or a listing is never cut by its blank lines."""
+    kept: list[str] = []
+
+    def keep(match: re.Match[str]) -> str:
+        kept.append(match.group(0))
+        return f"\x00{len(kept) - 1}\x00"
+
+    masked = _FENCED.sub(keep, text.replace("\x00", ""))
+    parts = [part.strip() for part in re.split(r"\n[ \t]*\n", masked)]
+    return [re.sub("\x00(\\d+)\x00", lambda m: kept[int(m[1])], part) for part in parts if part]
+
+
+def passages(text: str, characters: int = 1500) -> list[str]:
+    """Cut a text into passages at its paragraphs.
+
+    Args:
+        text: Markdown with LaTeX maths.
+        characters: about how long a passage may be; a longer paragraph is cut at the ends of
+            its sentences, outside formulas.
+
+    Returns:
+        The passages in order; joined, they hold every word of the text.
+    """
+    pieces: list[str] = []
+    for paragraph in paragraphs(text):
+        pieces.extend(_sentences(paragraph, characters) if len(paragraph) > characters else [paragraph])
+    out: list[str] = []
+    for piece in pieces:
+        if out and len(out[-1]) + len(piece) + 2 <= characters:
+            out[-1] += "\n\n" + piece
+        else:
+            out.append(piece)
+    return out
+
+
+_SENTENCE_END = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|(?P<end>(?<=[.!?])\s+(?=[A-Z$\\]))", re.DOTALL)
+
+
+def _sentences(paragraph: str, characters: int) -> list[str]:
+    """Runs of sentences of at most ``characters``, where the sentences allow it."""
+    cuts = [0]
+    for match in _SENTENCE_END.finditer(paragraph):
+        if match.group("end"):
+            cuts.append(match.end())
+    cuts.append(len(paragraph))
+    out, start = [], 0
+    for here, after in zip(cuts[1:], cuts[2:] + [None]):
+        if after is None or after - start > characters:
+            out.append(paragraph[start:here].strip())
+            start = here
+    return [piece for piece in out if piece]
