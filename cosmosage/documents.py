@@ -47,7 +47,9 @@ class Document:
         """
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(record) - known):
-            raise ValueError(f"unknown field {unknown[0]!r}; a document has {sorted(known)}")
+            raise ValueError(
+                f"unknown field {unknown[0]!r}; a document has {sorted(known)}"
+            )
         for name in ("id", "text"):
             if not isinstance(record.get(name), str):
                 raise ValueError(f"field {name!r} is missing or no string")
@@ -76,31 +78,27 @@ def whole_file(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    handle, name = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}.", suffix=".part"
+    )
     try:
-        with os.fdopen(handle, "wb") as raw:
+        with contextlib.ExitStack() as layers:
+            file = raw = layers.enter_context(os.fdopen(handle, "wb"))
             if path.suffix == ".gz":
-                with gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
-                    yield from _as_text_or_bytes(packed, mode)
-            else:
-                yield from _as_text_or_bytes(raw, mode)
-            raw.flush()
-            os.fsync(raw.fileno())
+                file = layers.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0))
+            if mode == "w":
+                file = layers.enter_context(
+                    io.TextIOWrapper(file, encoding="utf-8", newline="\n")
+                )
+            yield file
+        with open(name, "rb") as written:
+            os.fsync(written.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
-
-
-def _as_text_or_bytes(raw: Any, mode: str) -> Iterator[IO[Any]]:
-    if mode == "wb":
-        yield raw
-        return
-    with io.TextIOWrapper(raw, encoding="utf-8", newline="\n", write_through=True) as text:
-        yield text
-        text.detach()
 
 
 def write_json(path: Path | str, record: Any) -> None:
@@ -119,7 +117,9 @@ def read_json(path: Path | str) -> Any:
     try:
         return json.loads(Path(path).read_text("utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON file ({error}); delete it and run again") from error
+        raise ValueError(
+            f"{path} is no JSON file ({error}); delete it and run again"
+        ) from error
 
 
 def write_jsonl(path: Path | str, records: Iterable[dict[str, Any] | Document]) -> int:
@@ -152,8 +152,8 @@ def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
         ValueError: a line is no JSON object; the message names file and line.
     """
     path = Path(path)
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open("r", encoding="utf-8")
-    with opened as file:
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
@@ -240,7 +240,11 @@ def paragraphs(text: str) -> list[str]:
 
     masked = _FENCED.sub(keep, text.replace("\x00", ""))
     parts = [part.strip() for part in re.split(r"\n[ \t]*\n", masked)]
-    return [re.sub("\x00(\\d+)\x00", lambda m: kept[int(m[1])], part) for part in parts if part]
+    return [
+        re.sub("\x00(\\d+)\x00", lambda m: kept[int(m[1])], part)
+        for part in parts
+        if part
+    ]
 
 
 def passages(text: str, characters: int = 1500) -> list[str]:
@@ -256,7 +260,11 @@ def passages(text: str, characters: int = 1500) -> list[str]:
     """
     pieces: list[str] = []
     for paragraph in paragraphs(text):
-        pieces.extend(_sentences(paragraph, characters) if len(paragraph) > characters else [paragraph])
+        pieces.extend(
+            _sentences(paragraph, characters)
+            if len(paragraph) > characters
+            else [paragraph]
+        )
     out: list[str] = []
     for piece in pieces:
         if out and len(out[-1]) + len(piece) + 2 <= characters:
@@ -266,7 +274,9 @@ def passages(text: str, characters: int = 1500) -> list[str]:
     return out
 
 
-_SENTENCE_END = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|(?P<end>(?<=[.!?])\s+(?=[A-Z$\\]))", re.DOTALL)
+_SENTENCE_END = re.compile(
+    r"\$\$.*?\$\$|\$[^$]*\$|(?P<end>(?<=[.!?])\s+(?=[A-Z$\\]))", re.DOTALL
+)
 
 
 def _sentences(paragraph: str, characters: int) -> list[str]:

