@@ -1,0 +1,52 @@
+"""The command: build a corpus and print its funnel, or explain one document."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cosmosage.corpus import build, explain, funnel
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; gives its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cosmosage.corpus",
+        description="Clean, filter, deduplicate and split documents; explain every loss.",
+    )
+    parser.add_argument(
+        "files", nargs="*", type=Path, help="documents, .jsonl or .jsonl.gz"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the corpus")
+    parser.add_argument(
+        "--held-out", type=float, default=0.2, help="share in validation and test (0.2)"
+    )
+    parser.add_argument(
+        "--explain", metavar="ID", help="say why a document is in or out"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        if given.explain:
+            found = explain(given.out, given.explain)
+            if not found:
+                raise ValueError(
+                    f"no document {given.explain!r} came to {given.out}; ids look like "
+                    "arxiv:2407.04420v1 or book:<slug>#<number>"
+                )
+            for record in found:
+                print(json.dumps(record, ensure_ascii=False))
+        elif not given.files:
+            raise ValueError(
+                "no document file was named; name at least one, or --explain ID"
+            )
+        else:
+            print(funnel(build(given.files, given.out, held_out=given.held_out)))
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
