@@ -1,0 +1,481 @@
+"""Books against documents that are written here, so that the right text is known."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import pymupdf
+import pytest
+
+from cosmosage import books
+from cosmosage.books.worker import Engine
+from cosmosage.documents import read_documents, read_json, read_jsonl
+
+ROOT = Path(__file__).resolve().parents[1]
+
+LEFT = [
+    "The expansion of the universe was found from the",
+    "recession of distant galaxies, whose spectra are shift-",
+    "ed to the red in proportion to their distance. Hubble",
+    "measured a constant of proportionality that we now",
+    "know to be about seventy kilometres a second for each",
+    "megaparsec, and the whole of observational cosmol-",
+    "ogy rests on that number and on its calibration with",
+]
+RIGHT = [
+    "variable stars in nearby galaxies. The ladder of dis-",
+    "tances has many rungs, and each adds an uncertainty",
+    "of its own to the next. The red-shift of a supernova is",
+    "measured well, its distance badly, and this is why the",
+    "scatter in the diagram comes from brightness alone.",
+    "No correction for dust is perfect, and the red-shift is",
+    "affected by the motion of the galaxy through space.",
+]
+
+
+def _page(document, lines, x=72.0, y=100.0, size=10.0, leading=13.0):
+    page = document.new_page(width=612, height=792)
+    _lines(page, lines, x, y, size, leading)
+    return page
+
+
+def _lines(page, lines, x=72.0, y=100.0, size=10.0, leading=13.0):
+    for i, line in enumerate(lines):
+        page.insert_text((x, y + i * leading), line, fontsize=size, fontname="tiro")
+
+
+def _prose(number, count=12):
+    """Lines that differ from page to page, each the width of a column."""
+    words = (
+        "density perturbations grow under gravity while the universe expands".split()
+    )
+    out = []
+    for i in range(count):
+        turned = words[(i + number) % 9 :] + words[: (i + number) % 9]
+        out.append(" ".join(turned) + f" again and again{' so' * (i % 2)}")
+    out[-1] = "and this is the last line of the page."
+    return out
+
+
+@pytest.fixture(name="book")
+def _book(tmp_path):
+    """Six pages with a running head, numbers and an outline of two chapters."""
+    document = pymupdf.open()
+    for number in range(1, 7):
+        page = _page(document, _prose(number), y=130)
+        chapter = "The Early Universe" if number < 4 else "Large Scale Structure"
+        page.insert_text((72, 50), f"{chapter}   A Course of Cosmology", fontsize=8)
+        page.insert_text((300, 760), str(number), fontsize=9)
+        if number in (1, 4):
+            page.insert_text((72, 100), chapter, fontsize=18)
+    document.set_toc([[1, "The Early Universe", 1], [1, "Large Scale Structure", 4]])
+    document.set_metadata({"title": "A Course of Cosmology", "author": "A. Writer"})
+    path = tmp_path / "shelf" / "course" / "doc.pdf"
+    path.parent.mkdir(parents=True)
+    document.save(path)
+    return path
+
+
+def _text(path):
+    return books.to_text(path)
+
+
+def test_two_columns_written_line_by_line_are_read_column_by_column(tmp_path):
+    document = pymupdf.open()
+    page = document.new_page(width=612, height=792)
+    for i, (left, right) in enumerate(zip(LEFT, RIGHT)):
+        page.insert_text((50, 100 + 12 * i), left, fontsize=9.5, fontname="tiro")
+        page.insert_text((320, 100 + 12 * i), right, fontsize=9.5, fontname="tiro")
+    document.save(tmp_path / "columns.pdf")
+    found = _text(tmp_path / "columns.pdf")
+    assert found.status == "ok"
+    assert "calibration with variable stars in nearby galaxies" in found.text
+    assert found.text.count("\n\n") == 0, "one paragraph over two columns"
+
+
+def test_hyphens_of_the_line_go_and_those_of_the_word_stay(tmp_path):
+    document = pymupdf.open()
+    lines = LEFT + RIGHT[:3]
+    lines[-1] = "of its own to the next. We see that the red-"
+    _page(document, [*lines, "shift of a supernova is measured well. The red-shift is"])
+    document.save(tmp_path / "hyphens.pdf")
+    text = _text(tmp_path / "hyphens.pdf").text
+    for whole in (
+        "shifted to the red",
+        "cosmology rests",
+        "distances has",
+        "the red-shift of",
+    ):
+        assert whole in text
+
+
+def test_heads_and_page_numbers_go_and_a_sentence_runs_overleaf(tmp_path):
+    document = pymupdf.open()
+    for number in range(4):
+        lines = LEFT if number % 2 == 0 else RIGHT
+        page = _page(document, lines)
+        page.insert_text(
+            (72, 40), f"{number + 1}    Notes on the distance ladder", fontsize=8
+        )
+        page.insert_text((300, 770), f"- {number + 1} -", fontsize=9)
+    document.save(tmp_path / "heads.pdf")
+    text = _text(tmp_path / "heads.pdf").text
+    assert "Notes on" not in text and "- 1 -" not in text
+    assert text.count("calibration with variable stars") == 2
+
+
+def test_rotated_page_and_footnote(tmp_path):
+    document = pymupdf.open()
+    page = _page(document, LEFT + RIGHT, size=11, leading=14)
+    _lines(page, ["1 This footnote is set in smaller type."], y=720, size=8)
+    page = _page(document, LEFT + RIGHT, size=11, leading=14)
+    page.set_rotation(90)
+    document.save(tmp_path / "turned.pdf")
+    found = _text(tmp_path / "turned.pdf")
+    assert found.status == "ok"
+    assert found.text.count("calibration with variable stars in nearby galaxies") == 2
+    assert "This footnote is set in smaller type." in found.text
+
+
+def test_accents_and_ligatures():
+    from cosmosage.books.glyphs import (
+        latex,
+        repair,
+    )  # pylint: disable=import-outside-toplevel
+
+    assert repair("Poincar´e and Schr¨odinger ﬁt ﬂat space\u00a0\ue000") == (
+        "Poincaré and Schrödinger fit flat space "
+    )
+    assert latex("Ωλ≥∂") == r"\Omega \lambda \geq \partial "
+
+
+def test_encrypted(tmp_path):
+    document = pymupdf.open()
+    _page(document, LEFT)
+    aes = pymupdf.PDF_ENCRYPT_AES_256
+    document.save(
+        tmp_path / "locked.pdf", encryption=aes, user_pw="secret", owner_pw="owner"
+    )
+    document.save(tmp_path / "open.pdf", encryption=aes, user_pw="", owner_pw="owner")
+    locked = _text(tmp_path / "locked.pdf")
+    assert (locked.status, locked.text) == ("encrypted", "")
+    assert "password" in locked.reasons[0]
+    assert _text(tmp_path / "open.pdf").status == "ok"
+
+
+def test_truncated_is_never_ok(tmp_path, book):
+    data = book.read_bytes()
+    for share in (0.2, 0.6, 0.95):
+        short = tmp_path / f"short{share}.pdf"
+        short.write_bytes(data[: int(share * len(data))])
+        found = _text(short)
+        assert found.status == "damaged", share
+        assert found.reasons
+    assert "cut short" in " ".join(_text(tmp_path / "short0.6.pdf").reasons)
+
+
+def test_image_only_and_blank_and_nothing(tmp_path):
+    document = pymupdf.open()
+    picture = _page(pymupdf.open(), LEFT).get_pixmap(dpi=50)
+    for _ in range(2):
+        document.new_page().insert_image(pymupdf.Rect(50, 50, 500, 700), pixmap=picture)
+    document.save(tmp_path / "scan.pdf")
+    scan = _text(tmp_path / "scan.pdf")
+    assert scan.status in ("empty", "ocr")
+    if scan.status == "empty":
+        assert "image" in scan.reasons[0]
+    blank = pymupdf.open()
+    blank.new_page()
+    blank.save(tmp_path / "blank.pdf")
+    found = _text(tmp_path / "blank.pdf")
+    assert (found.status, found.text, found.reasons) == ("empty", "", ("blank page",))
+    (tmp_path / "none.pdf").write_bytes(b"")
+    assert _text(tmp_path / "none.pdf").status == "damaged"
+    (tmp_path / "noise.pdf").write_bytes(bytes(range(256)) * 20)
+    assert _text(tmp_path / "noise.pdf").status == "damaged"
+
+
+def test_blank_verso_does_no_harm(tmp_path):
+    document = pymupdf.open()
+    _page(document, LEFT)
+    document.new_page()
+    document.save(tmp_path / "verso.pdf")
+    assert _text(tmp_path / "verso.pdf").status == "ok"
+
+
+def test_wrong_font_map_is_garbled(tmp_path):
+    plain = "abcdefghijklmnopqrstuvwxyz"
+    wrong = str.maketrans(plain, "qjxzkvbpwgyfmucldhrsnitaeo")
+    document = pymupdf.open()
+    _page(document, [line.lower().translate(wrong) for line in LEFT + RIGHT])
+    _page(document, LEFT + RIGHT)
+    document.save(tmp_path / "garbled.pdf")
+    with Engine() as engine:
+        found = engine.read(tmp_path / "garbled.pdf")
+    assert [page["status"] for page in found["pages"]] == ["garbled", "ok"]
+    assert found["status"] == "garbled"
+    assert "font map" in found["pages"][0]["reason"]
+
+
+def test_font_without_characters_is_garbled(tmp_path):
+    document = pymupdf.open()
+    _page(document, ["\ufffd" * 60] * 10)
+    # the file's own mapping is replaced by one that leads to private use
+    page = document.new_page()
+    page.insert_htmlbox(page.rect, "<p>" + "\ue012\ue034\ue056 " * 80 + "</p>")
+    document.save(tmp_path / "private.pdf")
+    assert _text(tmp_path / "private.pdf").status == "garbled"
+
+
+def test_epub_is_read_and_its_script_is_not(tmp_path):
+    path = tmp_path / "small.epub"
+    chapter = (
+        "<html><head><title>x</title><style>p{}</style></head><body><h1>Redshift</h1>"
+        "<script>document.write('stolen')</script><p>Light from <i>distant</i> galaxies "
+        "is <b>shifted</b>.</p><p>A law: <math><semantics><mi>v</mi><annotation "
+        "encoding='application/x-tex'>v = H_0 d</annotation></semantics></math>.</p>"
+        "</body></html>"
+    )
+    with zipfile.ZipFile(path, "w") as pack:
+        pack.writestr("mimetype", "application/epub+zip")
+        pack.writestr(
+            "META-INF/container.xml",
+            "<container><rootfiles><rootfile full-path='b/c.opf'/></rootfiles></container>",
+        )
+        pack.writestr(
+            "b/c.opf",
+            "<package xmlns:dc='d'><metadata><dc:title>Small</dc:title></metadata><manifest>"
+            "<item id='b' href='two.xhtml'/><item id='a' href='one.xhtml'/></manifest>"
+            "<spine><itemref idref='a'/><itemref idref='b'/></spine></package>",
+        )
+        pack.writestr("b/one.xhtml", chapter)
+        pack.writestr("b/two.xhtml", "<p>The second file comes second.</p>")
+    found = _text(path)
+    assert found.text == (
+        "# Redshift\n\nLight from distant galaxies is shifted.\n\nA law: $v = H_0 d$.\n\n"
+        "The second file comes second."
+    )
+    path.write_bytes(path.read_bytes()[:300])
+    assert _text(path).status == "damaged"
+
+
+def test_plain_text_html_and_bytes(tmp_path, book):
+    (tmp_path / "a.txt").write_text("Première ligne\nand more of it.\n", "cp1252")
+    assert _text(tmp_path / "a.txt").text == "Première ligne\nand more of it."
+    (tmp_path / "a.html").write_text(
+        "<!doctype html><nav>menu</nav><p>One <b>word</b>."
+    )
+    assert _text(tmp_path / "a.html").text == "One word."
+    assert books.to_text(book.read_bytes()) == books.to_text(book)
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        books.to_text(tmp_path / "missing.pdf")
+
+
+def test_a_dying_engine_costs_one_page(book):
+    """The child is killed while it reads; the next one is told to leave the page out."""
+    with Engine() as engine:
+        engine.read(book)  # the child is up
+        killed = threading.Event()
+
+        def kill():
+            os.kill(
+                engine._child.pid, signal.SIGKILL
+            )  # pylint: disable=protected-access
+            killed.set()
+
+        os.kill(engine._child.pid, signal.SIGSTOP)  # pylint: disable=protected-access
+        threading.Timer(0.3, kill).start()
+        found = engine.read(book)
+        assert killed.is_set()
+    assert found["status"] == "damaged"
+    assert "died (exit -9)" in found["pages"][0]["reason"]
+
+
+def test_a_hanging_engine_is_replaced(book):
+    start = time.monotonic()
+    with Engine(page_limit_s=1.0) as engine:
+        engine.read(book)
+        os.kill(engine._child.pid, signal.SIGSTOP)  # pylint: disable=protected-access
+        found = engine.read(book)
+        assert (
+            found["status"] == "damaged"
+            and "silent for 1 s" in found["pages"][0]["reason"]
+        )
+        assert engine.read(book)["status"] == "ok"
+    assert time.monotonic() - start < 10
+
+
+def test_catalogue_keeps_what_a_person_decided(tmp_path, book):
+    out = tmp_path / "out"
+    note = {
+        "title": "A Course",
+        "authors": ["A. Writer"],
+        "licence": "CC BY 4.0",
+        "year": 2020,
+    }
+    book.with_name("book.json").write_text(json.dumps(note))
+    (book.parent / "SOURCE.json").write_text('{"title": "not this"}')
+    assert books.catalogue(tmp_path / "shelf", out) == {"books": 1, "kept": 1, "new": 1}
+    (entry,) = read_jsonl(out / "catalogue.jsonl")
+    assert entry["id"] == "book:course" and entry["licence"] == "CC BY 4.0"
+    assert (entry["keep"], entry["why"]) == (True, "")
+    books.decide(out, "book:course", False, "mostly tables")
+    assert books.catalogue(tmp_path / "shelf", out)["kept"] == 0
+    (entry,) = read_jsonl(out / "catalogue.jsonl")
+    assert (entry["keep"], entry["why"]) == (False, "mostly tables")
+    with pytest.raises(ValueError, match="book:course"):
+        books.decide(out, "book:other", True, "")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no book"):
+        books.catalogue(tmp_path / "empty", out)
+
+
+def test_from_shelf_to_documents(tmp_path, book):
+    out, target = tmp_path / "out", tmp_path / "documents" / "books.jsonl.gz"
+    locked = pymupdf.open()
+    _page(locked, LEFT)
+    locked.save(
+        tmp_path / "shelf" / "locked.pdf",
+        encryption=pymupdf.PDF_ENCRYPT_AES_256,
+        user_pw="x",
+    )
+    with pytest.raises(FileNotFoundError, match="catalogue"):
+        books.extract(out)
+    books.catalogue(tmp_path / "shelf", out)
+    counts = books.extract(out)
+    assert counts == {"books": 2, "read": 2, "pages": 7, "ok": 6, "encrypted": 1}
+    pages = [
+        page for page in read_jsonl(out / "pages.jsonl.gz") if page["status"] == "ok"
+    ]
+    assert [page["page"] for page in pages] == [1, 2, 3, 4, 5, 6]
+    assert not any("A Course of Cosmology" in page["text"] for page in pages)
+
+    written = books.documents(out, target)
+    documents = list(read_documents(target))
+    assert written["documents"] == len(documents) == 2
+    assert [document.id for document in documents] == ["book:course#1", "book:course#2"]
+    assert documents[1].title == "A Course of Cosmology: Large Scale Structure"
+    assert documents[1].text.startswith("# Large Scale Structure\n\n")
+    removed = list(read_jsonl(target.with_name("removed.books.jsonl")))
+    assert {line["id"] for line in removed} == {"book:locked"}
+    assert "password" in removed[0]["reason"] and set(removed[0]) == {
+        "id",
+        "step",
+        "reason",
+    }
+
+    # a second run reads nothing; a dropped book leaves with the person's words
+    part = out / "pages" / "course.jsonl.gz"
+    when = part.stat().st_mtime_ns
+    assert books.extract(out) == counts and books.documents(out, target) == written
+    books.decide(out, "book:locked", False, "no password")
+    assert books.extract(out)["read"] == 0
+    assert part.stat().st_mtime_ns == when
+    books.documents(out, target)
+    assert "dropped: no password" in str(
+        list(read_jsonl(target.with_name("removed.books.jsonl")))
+    )
+    assert read_json(target.with_name("books.done.json"))["counts"]["documents"] == 2
+
+
+def _as_pages(*texts):
+    return [
+        {"page": i, "status": "ok", "text": text}
+        for i, text in enumerate(texts, start=1)
+    ]
+
+
+def test_trim_cuts_what_surrounds_the_text_and_says_so():
+    long = "The universe expands and cools as it grows older. " * 20
+    contents = "# Contents\n\n" + "\n\n".join(
+        f"{i} Chapter . . . . . . {9 * i}" for i in range(1, 9)
+    )
+    index = "# Index\n\n" + "\n\n".join(
+        f"galaxy{i}, {i + 3}, {i + 20}–{i + 22}" for i in range(9)
+    )
+    pages = _as_pages(
+        "Copyright 2020 A. Writer. All rights reserved. ISBN 1-234.\n\n",
+        contents + "\n\n",
+        f"# 1 The Start\n\n{long}and it ",
+        f"goes on.\n\n# 2 The End\n\n{long}\n\n",
+        "# References\n\n[1] A. Writer, 2019, Journal of Things 12, 345.\n\n",
+        index + "\n\n",
+    )
+    pages.append(
+        {"page": 7, "status": "garbled", "text": "qx zk", "reason": "font map broken"}
+    )
+    chapters, cuts = books.trim(pages)
+    assert [(c.title, c.page) for c in chapters] == [
+        ("1 The Start", 3),
+        ("2 The End", 4),
+    ]
+    assert chapters[0].text.endswith("and it goes on.")
+    assert [(cut.name, cut.pages) for cut in cuts] == [
+        ("front matter", (1, 1)),
+        ("contents", (2, 2)),
+        ("bibliography", (5, 5)),
+        ("index", (6, 6)),
+        ("garbled pages", (7, 7)),
+    ]
+    assert all(cut.reason and cut.text for cut in cuts)
+
+
+def test_page_image(book):
+    picture = books.page_image(book, 1, dpi=600)
+    assert picture.startswith(b"\x89PNG") and len(picture) < 100_000
+    with pytest.raises(ValueError, match="6 pages"):
+        books.page_image(book, 7)
+
+
+def test_command_names_texts_by_folder(tmp_path, book):
+    other = tmp_path / "shelf" / "other" / "doc.txt"
+    other.parent.mkdir()
+    other.write_text("Some plain text.")
+    run = [sys.executable, "-m", "cosmosage.books"]
+    out = tmp_path / "texts"
+    done = subprocess.run(
+        [*run, str(book), str(other.parent), "--out", str(out)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "2 ok" in done.stdout
+    assert sorted(path.name for path in out.iterdir()) == [
+        "course.txt",
+        "other.txt",
+        "report.jsonl",
+    ]
+    report = list(read_jsonl(out / "report.jsonl"))
+    assert [(line["name"], line["status"]) for line in report] == [
+        ("course", "ok"),
+        ("other", "ok"),
+    ]
+    assert report[0]["pages"] == {"ok": 6}
+    wrong = subprocess.run(
+        [*run, "missing.pdf", "--out", str(out)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert wrong.returncode == 2 and "missing.pdf does not exist" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+
+
+def test_five_thousand_pages_with_little_on_them(tmp_path):
+    document = pymupdf.open()
+    for number in range(5000):
+        document.new_page(width=200, height=200).insert_text(
+            (20, 100), f"Line of page {number}."
+        )
+    document.save(tmp_path / "skeleton.pdf")
+    found = _text(tmp_path / "skeleton.pdf")
+    assert (found.status, found.pages) == ("ok", 5000)
+    assert found.text.count("Line of page") == 5000
