@@ -7,6 +7,7 @@ value and how far the printed number may lie from it: half of its last digit, or
 the book says "about".
 """
 
+import json
 import math
 from pathlib import Path
 
@@ -363,3 +364,27 @@ def test_no_row_is_trivial():
     """Every row's tolerance is at most a twentieth of its number."""
     loose = [words for _, words, value, tolerance in ROWS if tolerance > value / 20]
     assert not loose
+
+
+def test_questions_are_balanced():
+    """52 questions; no letter, no length gives the answer away; documents are chapters."""
+    path = CHAPTERS.parent.parent / "questions" / "part_c.jsonl"
+    questions = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert [q["id"] for q in questions] == [f"sample-{n:03d}" for n in range(89, 141)]
+    chapters = {f"book:cosmology-by-numbers#{n}" for n in range(1, 9)}
+    for group, wanted in (questions[:12], chapters), (questions[12:], {None}):
+        assert {q["document"] for q in group} == wanted
+        answers = [q["answer"] for q in group]
+        assert all(answers.count(n) == len(group) // 4 for n in range(4))
+        longest = sum(
+            all(len(q["choices"][q["answer"]]) > len(c) for c in wrong_choices(q))
+            for q in group
+        )
+        assert longest <= len(group) / 4
+
+
+def wrong_choices(question):
+    """The three distinct choices that are not the answer."""
+    wrong = set(question["choices"]) - {question["choices"][question["answer"]]}
+    assert len(wrong) == 3
+    return wrong
