@@ -1,0 +1,206 @@
+"""Retrieval against BM25 computed by its formula, and on passages whose place is known."""
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cosmosage import retrieval
+from cosmosage.documents import passages, write_jsonl
+from cosmosage.retrieval import Index, words
+
+FILLER = (
+    "Observations of the large-scale structure constrain the parameters of the model. "
+    "Each survey adds a sample of galaxies to the catalogue and an estimate of its errors. "
+)
+FACTS = {
+    "arxiv:2401.00001v1": "The sound horizon at the drag epoch is 147 Mpc.",
+    "arxiv:2401.00002v1": "Cepheids calibrate the luminosity of supernovae, so $H_0$ follows.",
+    "arxiv:2401.00003v1": "Weak lensing shears the images of background galaxies by one per cent.",
+    "arxiv:2401.00004v1": "Reionisation leaves an optical depth of $\\tau = 0.054$ in polarisation.",
+    "book:primer#2": "Friedmann's equation ties the expansion rate to the density.",
+}
+
+
+def document(name: str, text: str, **more) -> dict:
+    """A document's record."""
+    return {
+        "id": name,
+        "text": text,
+        "source": "books" if name.startswith("book") else "arxiv",
+        "title": f"On {name}",
+        "authors": ["A. Author", "B. Author"],
+        "year": 2024,
+        "licence": "CC BY 4.0",
+        "url": f"https://example.org/{name}",
+        **more,
+    }
+
+
+def around(fact: str) -> str:
+    """Three passages with the fact in the second."""
+    return f"{FILLER * 8}\n\n{FILLER * 3}{fact} {FILLER * 3}\n\n{FILLER * 8}"
+
+
+@pytest.fixture(name="small")
+def small_corpus(tmp_path) -> Path:
+    """A file of five documents, each with one fact."""
+    path = tmp_path / "train.jsonl.gz"
+    write_jsonl(path, [document(name, around(fact)) for name, fact in FACTS.items()])
+    return path
+
+
+def opened(folder: Path, *sources: Path) -> Index:
+    """A built and loaded index."""
+    retrieval.build(list(sources), folder)
+    return Index.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("How large is the sound horizon?", "arxiv:2401.00001v1"),
+        ("what do CEPHEID variables calibrate", "arxiv:2401.00002v1"),
+        ("by how much are images sheared in weak lensing?", "arxiv:2401.00003v1"),
+        ("value of \\tau", "arxiv:2401.00004v1"),
+        ("Friedmann equation", "book:primer#2"),
+    ],
+)
+def test_the_known_passage_comes_first(small, tmp_path, question, name):
+    first = opened(tmp_path / "index", small).search(question)[0]
+    assert (first.document, first.number) == (name, 1)
+    assert FACTS[name] in first.text
+    assert first.text == passages(around(FACTS[name]), retrieval.CHARACTERS)[1]
+    assert first.title == f"On {name}" and first.authors == ("A. Author", "B. Author")
+    assert first.year == 2024 and first.licence == "CC BY 4.0"
+    assert first.url == f"https://example.org/{name}" and first.score > 0
+
+
+def test_scores_are_bm25_by_its_formula(small, tmp_path):
+    question = "sound horizon of the galaxies in the survey survey"
+    found = opened(tmp_path / "index", small).search(question, k=10)
+    bags = {
+        (name, number): Counter(words(f"On {name}") + words(text))
+        for name, fact in FACTS.items()
+        for number, text in enumerate(passages(around(fact), retrieval.CHARACTERS))
+    }
+    mean = sum(map(Counter.total, bags.values())) / len(bags)
+    assert len(found) == 10
+    for passage in found:
+        bag, wanted = bags[passage.document, passage.number], 0.0
+        for word in set(words(question)):
+            having = sum(word in other for other in bags.values())
+            rarity = math.log(1 + (len(bags) - having + 0.5) / (having + 0.5))
+            norm = 1.5 * (1 - 0.75 + 0.75 * bag.total() / mean)
+            wanted += rarity * bag[word] / (bag[word] + norm)
+        assert passage.score == pytest.approx(wanted, rel=1e-5)
+    assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+
+
+def test_a_document_speaks_at_most_twice_and_ties_keep_the_order(tmp_path):
+    same = "\n\n".join([f"quasar {FILLER * 8}"] * 4)
+    path = tmp_path / "train.jsonl"
+    records = [document(f"arxiv:{n}v1", same, title="Same") for n in range(3)]
+    write_jsonl(path, records)
+    found = opened(tmp_path / "index", path).search("quasar", k=5)
+    assert [(p.document, p.number) for p in found] == [
+        ("arxiv:0v1", 0),
+        ("arxiv:0v1", 1),
+        ("arxiv:1v1", 0),
+        ("arxiv:1v1", 1),
+        ("arxiv:2v1", 0),
+    ]
+
+
+def test_nothing_to_look_up_gives_nothing(small, tmp_path):
+    index = opened(tmp_path / "index", small)
+    for question in (
+        "",
+        "  \n",
+        "what is it about?",
+        "!?$$",
+        "zymurgy",
+        "\ud800",
+        "\x00",
+    ):
+        assert index.search(question) == []
+    assert index.search("horizon", k=0) == []
+    assert len(index.search("galaxies " * 100_000, k=3)) == 3
+    assert index.search(" ".join(f"no{n}" for n in range(9999)) + " horizon") == []
+
+
+def test_a_reloaded_and_a_second_index_answer_alike(small, tmp_path):
+    index = opened(tmp_path / "one", small)
+    other = opened(tmp_path / "two", small)
+    assert len(index) == len(other) == 15
+    for question in (
+        "survey of galaxies",
+        "horizon",
+        "density parameters of the model",
+    ):
+        found = index.search(question, k=7)
+        assert found and found == Index.load(tmp_path / "one").search(question, k=7)
+        assert found == other.search(question, k=7)
+    files = [
+        {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "one", tmp_path / "two")
+    ]
+    assert files[0] == files[1]
+
+
+def test_a_second_build_skips_and_an_open_index_outlives_the_next(small, tmp_path):
+    folder = tmp_path / "index"
+    counts = retrieval.build([small], folder)
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert retrieval.build([small], folder) == counts
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == times
+    assert counts["documents"] == 5 and counts["passages"] == 15
+    old = Index.load(folder)
+    before = old.search("sound horizon")
+    write_jsonl(
+        small, [document("arxiv:9v1", "Primordial helium is a quarter of the mass.")]
+    )
+    assert retrieval.build([small], folder)["passages"] == 1
+    assert old.search("sound horizon") == before
+    assert Index.load(folder).search("helium")[0].document == "arxiv:9v1"
+    assert len(list(folder.glob("index-*"))) == 1
+
+
+def test_passages_without_words_do_no_harm(tmp_path):
+    path = tmp_path / "train.jsonl"
+    empty = [
+        document(f"arxiv:{n}v1", text, title="") for n, text in enumerate(("", "$$=$$"))
+    ]
+    write_jsonl(
+        path, [*empty, document("arxiv:2v1", "Dark energy.", authors=[], year=None)]
+    )
+    index = opened(tmp_path / "index", path)
+    assert len(index) == 2
+    assert [passage.text for passage in index.search("energy")] == ["Dark energy."]
+
+
+def test_errors_say_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent.jsonl is no file"):
+        retrieval.build([tmp_path / "absent.jsonl"], tmp_path / "index")
+    with pytest.raises(FileNotFoundError, match="holds no finished index; run"):
+        Index.load(tmp_path / "index")
+    write_jsonl(tmp_path / "empty.jsonl", [document("arxiv:1v1", "...", title="")])
+    with pytest.raises(ValueError, match="empty.jsonl held no words"):
+        retrieval.build([tmp_path / "empty.jsonl"], tmp_path / "index")
+    mark = tmp_path / "index" / "done.json"
+    mark.write_text(json.dumps({"fingerprint": "../../elsewhere", "counts": {}}))
+    with pytest.raises(ValueError, match="is no mark of an index"):
+        Index.load(tmp_path / "index")
+
+
+def test_words_are_folded_as_documented():
+    assert words("The Galaxies' masses, Schr\u00f6dinger") == [
+        "galaxy",
+        "masse",
+        "schrodinger",
+    ]
+    assert words("bias mass CMB-lensing's $\\Omega_m$") == [
+        *("bia", "mass", "cmb", "lensing", "s", "omega", "m"),
+    ]
