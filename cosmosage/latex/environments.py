@@ -1,0 +1,358 @@
+"""What stands between ``\\begin`` and ``\\end`` in text: kept, counted, or left out."""
+
+import re
+from typing import Any
+
+from cosmosage.latex import maths
+from cosmosage.latex.expand import PARAGRAPH
+from cosmosage.latex.macros import command, take
+from cosmosage.latex.render import END_FILE, INNER, LINE, TEXT, Reader, heading
+
+_FLOATS = {
+    "figure": "figure",
+    "wrapfigure": "figure",
+    "SCfigure": "figure",
+    "sidewaysfigure": "figure",
+    "floatingfigure": "figure",
+    "marginfigure": "figure",
+    "table": "table",
+    "wraptable": "table",
+    "sidewaystable": "table",
+    "longtable": "table",
+    "deluxetable": "table",
+    "longdeluxetable": "table",
+    "longrotatetable": "table",
+    "rotatetable": "table",
+    "planotable": "table",
+    "supertabular": "table",
+    "ctable": "table",
+    "algorithm": "algorithm",
+    "listing": "listing",
+}
+# read over unseen: nothing in them is counted and none of it is prose
+_SKIPPED = {
+    "tabular": "table",
+    "tabularx": "table",
+    "tabulary": "table",
+    "tabu": "table",
+    "tabbing": "table",
+    "tikzpicture": "figure",
+    "picture": "figure",
+    "pspicture": "figure",
+    "psfrags": "figure",
+    "pgfpicture": "figure",
+    "axis": "figure",
+    "overpic": "figure",
+    "asy": "figure",
+    "feynmandiagram": "figure",
+    "fmffile": "figure",
+    "forest": "figure",
+    "tikzcd": "figure",
+    "diagram": "figure",
+    "verbatim": "code",
+    "lstlisting": "code",
+    "minted": "code",
+    "alltt": "code",
+    "algorithmic": "algorithm",
+    "algorithm2e": "algorithm",
+    "codebox": "code",
+    "pseudocode": "algorithm",
+    "comment": "comment",
+    "CCSXML": "front matter",
+    "filecontents": "file",
+    "biblist": "bibliography",
+    "references": "bibliography",
+    "keyword": "front matter",
+    "keywords": "front matter",
+    "IEEEkeywords": "front matter",
+    "authorgroup": "front matter",
+    "frontmatter@": "front matter",
+    "tablenotes": "table",
+    "savenotes@": "table",
+    "titlepage@": "front matter",
+    "AMS": "front matter",
+    "PACS": "front matter",
+    "highlights": "front matter",
+    "bmhead": "front matter",
+}
+_LISTS = {
+    "itemize": "itemize",
+    "enumerate": "enumerate",
+    "description": "description",
+    "compactitem": "itemize",
+    "compactenum": "enumerate",
+    "inparaenum": "enumerate",
+    "list": "itemize",
+    "trivlist": "itemize",
+    "asparaenum": "enumerate",
+    "asparaitem": "itemize",
+    "compactdesc": "description",
+    "dinglist": "itemize",
+    "labeling": "description",
+    "tightitemize": "itemize",
+    "enumeratei": "enumerate",
+}
+# environments that are only a look: the arguments to take
+_PLAIN = {
+    "center": "",
+    "flushleft": "",
+    "flushright": "",
+    "quote": "",
+    "quotation": "",
+    "minipage": "ooom",
+    "multicols": "mo",
+    "subequations": "",
+    "landscape": "",
+    "widetext": "",
+    "small": "",
+    "footnotesize": "",
+    "spacing": "m",
+    "adjustwidth": "mm",
+    "linenumbers": "",
+    "titlepage": "",
+    "frontmatter": "",
+    "appendix": "",
+    "appendices": "",
+    "samepage": "",
+    "sloppypar": "",
+    "tcolorbox": "o",
+    "mdframed": "o",
+    "framed": "",
+    "shaded": "",
+    "otherlanguage": "m",
+    "thebibliography": "m",
+    "strip": "",
+    "onecolumn": "",
+    "CJK": "mm",
+    "CJK*": "mm",
+    "turnpage": "",
+    "acknowledgments": "",
+    "subfigure": "oom",
+    "@twocolumnfalse": "",
+    "refsection": "",
+    "epigraphs": "",
+    "letter": "m",
+}
+_ACKNOWLEDGMENTS = frozenset(
+    "acknowledgments acknowledgements acknowledgment acknowledgement acks ack theacknowledgments"
+    " Acknowledgements Acknowledgments acknowledgmentsection".split()
+)
+_THEOREMS = {
+    "theorem": "Theorem",
+    "lemma": "Lemma",
+    "definition": "Definition",
+    "corollary": "Corollary",
+    "proposition": "Proposition",
+    "remark": "Remark",
+    "example": "Example",
+    "conjecture": "Conjecture",
+}
+
+
+@command(TEXT, "begin")
+def _begin(engine: Reader, _token: str) -> None:
+    name = engine.word()
+    base = name.rstrip("*")
+    if name == "document":
+        _begin_document(engine)
+    elif base in maths.DISPLAYS:
+        if base in ("alignat", "xalignat", "xxalignat", "IEEEeqnarray"):
+            take(engine, "om")
+        elif base == "empheq":
+            engine.optional()
+            name = engine.word() or "align"
+            name = name if name.rstrip("*") in maths.DISPLAYS else "align"
+            maths.begin(engine, name, True)
+            engine.frames[-1].name = "empheq"
+            return
+        elif base == "dmath" and engine.peek() == "[":
+            engine.optional()
+        maths.begin(engine, name, True)
+    elif base == "math":
+        maths.begin(engine, name, False)
+    elif base in _SKIPPED and base not in engine.environments:
+        _skip(engine, name, _SKIPPED[base])
+    elif base in _FLOATS:
+        engine.drop(_FLOATS[base], "a float is no prose")
+        frame = engine.push(
+            "float", name, engine.tables[0], capture=True, close=_end_float
+        )
+        frame.tag = _FLOATS[base]
+        engine.optional()
+    elif base == "abstract":
+        engine.push(
+            "environment", name, engine.tables[0], capture=True, close=_end_abstract
+        )
+        engine.optional()
+    elif base in ("thebibliography", "references"):
+        engine.push(
+            "environment", name, engine.tables[0], capture=True, close=_end_bibliography
+        )
+        take(engine, "m")
+    elif base in _LISTS:
+        _begin_list(engine, name, _LISTS[base])
+    elif base in _ACKNOWLEDGMENTS:
+        engine.front_open = False
+        heading(engine, 1, "Acknowledgments")
+        engine.push("environment", name, engine.table, close=_end_block)
+    elif name in engine.environments:
+        engine.begin_user(name)
+    elif base in engine.theorems or base in _THEOREMS:
+        _begin_theorem(engine, name, base)
+    else:
+        _begin_plain(engine, name, base)
+
+
+def _begin_document(engine: Reader) -> None:
+    if not engine.in_document:
+        engine.in_document = True
+        del engine.frames[:]
+        engine.undo = []
+        engine.table = engine.tables[0]
+        engine.out = []
+        engine.captures = 0
+        engine.notes, engine.note_count = [], 0
+
+
+def _begin_plain(engine: Reader, name: str, base: str) -> None:
+    """An environment that only changes the look, or one that nobody knows."""
+    if base in _PLAIN:
+        take(engine, _PLAIN[base])
+    else:
+        if base == "proof":
+            engine.paragraph()
+            engine.out.append("**Proof.** ")
+        elif base not in _PLAIN:
+            engine.drop(
+                f"\\begin{{{name[:60]}}}", "unknown environment; its text is kept"
+            )
+        if engine.peek() == "[":
+            engine.optional()
+    if base in ("appendix", "appendices"):
+        TEXT["\\appendix"](engine, "\\appendix")
+    if base == "subequations":
+        engine.step("equation")
+        engine.counters["equation"] -= 1
+    elif base not in ("small", "footnotesize", "linenumbers", "otherlanguage"):
+        engine.paragraph()
+    engine.push("environment", name, engine.table, close=_end_block)
+
+
+def _end_block(engine: Reader, frame: Any, _captured: list[str]) -> None:
+    if frame.name not in ("small", "footnotesize", "linenumbers", "subequations"):
+        engine.paragraph()
+
+
+def _end_float(engine: Reader, _frame: Any, _captured: list[str]) -> None:
+    engine.out.append(" ")
+
+
+def _end_abstract(engine: Reader, _frame: Any, captured: list[str]) -> None:
+    engine.front("the abstract")
+    text = "".join(captured)
+    if not engine.abstract.strip():
+        engine.abstract = text
+    elif text.strip():
+        engine.out.append(PARAGRAPH + text + PARAGRAPH)
+
+
+def _end_bibliography(engine: Reader, _frame: Any, captured: list[str]) -> None:
+    engine.drop("bibliography", "references are no prose")
+    items = re.split("\x0b", "".join(captured))
+    for item in items[1:]:
+        key, _, text = item.partition("\x0c")
+        engine.items.setdefault(key.strip(), text.strip()[:600])
+
+
+@command(TEXT, "bibitem")
+def _bibitem(engine: Reader, _token: str) -> None:
+    label = engine.optional()
+    key = engine.word()
+    engine.out.append(f"\x0b{key}\x0c")
+    if label:
+        engine.stack.append("\x0e")
+        engine.stack.extend(reversed(label))
+
+
+def _skip(engine: Reader, name: str, what: str) -> None:
+    index = engine.find_end(name)
+    if index is None:
+        engine.drop(f"\\begin{{{name}}}", "never ended; its text is kept")
+        return
+    del engine.stack[index:]
+    engine.drop(what, f"{name.rstrip('*')} is no prose")
+    engine.out.append(" ")
+
+
+def _begin_list(engine: Reader, name: str, kind: str) -> None:
+    base = name.rstrip("*")
+    if base in ("list",):
+        take(engine, "mm")
+    elif base in ("dinglist", "labeling"):
+        take(engine, "om")
+    else:
+        engine.optional()
+    engine.lists.append([kind, 0])
+    engine.out.append(PARAGRAPH)
+    engine.push("environment", name, engine.table, close=_end_list)
+
+
+def _end_list(engine: Reader, _frame: Any, _captured: list[str]) -> None:
+    if engine.lists:
+        engine.lists.pop()
+    if engine.lists:
+        engine.out.append(
+            LINE if engine.out and engine.out[-1].startswith(LINE) else " "
+        )
+    else:
+        engine.paragraph()
+
+
+def _begin_theorem(engine: Reader, name: str, base: str) -> None:
+    shown, counter = engine.theorems.get(base, (_THEOREMS.get(base, base), base))
+    note = engine.optional()
+    number = ""
+    if name == base:
+        engine.step(counter)
+        number = " " + engine.current[0]
+        engine.current = (engine.current[0], shown.lower())
+    engine.paragraph()
+    engine.push("environment", name, engine.table, close=_end_block)
+    engine.out.append(f"**{shown}{number}**")
+    if note:
+        engine.stack.extend(reversed([" (", *note, ")", ". "]))
+    else:
+        engine.out.append(". ")
+
+
+@command(TEXT, "end")
+def _end(engine: Reader, token: str) -> None:
+    engine.skip_blanks()
+    if engine.peek() != "{":
+        TEXT["\\bye"](engine, "\\bye")
+        return
+    name = engine.word()
+    if name == "document":
+        stack = engine.stack
+        while stack:
+            if stack.pop() == END_FILE:
+                break
+        return
+    for kind in ("environment", "math", "inner", "float"):
+        if engine.close_to(kind, name):
+            return
+    if name.rstrip("*") in maths.DISPLAYS and token:
+        frame = maths.innermost(engine)
+        if frame is not None and frame.display:
+            maths.end(engine, frame)
+
+
+maths.MATHS["\\end"] = _end
+INNER["\\begin"] = _begin
+INNER["\\end"] = _end
+INNER["\\bibitem"] = _bibitem
+for _name in ("\\footnote", "\\ref", "\\eqref", "\\autoref", "\\cref", "\\Cref"):
+    maths.MATHS[_name] = TEXT[_name]
+for _name in ("\x07captured", "\x07maths", END_FILE, "\x07stop"):
+    maths.MATHS[_name] = TEXT[_name]
+    INNER[_name] = TEXT[_name]

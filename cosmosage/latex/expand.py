@@ -1,0 +1,593 @@
+"""TeX's mouth and gullet: bytes to tokens, and macros to what they stand for.
+
+A token is a plain string: a control sequence with its backslash, one special character, or
+a whole run of ordinary text. Runs instead of single characters make this ten times as fast
+as TeX's own way and cost one thing, a change of category codes is not understood. Source and
+expansions lie on one stack, reversed, so that everything which TeX puts back in front of the
+input is one ``extend``. Nothing recurses: depth of nesting costs memory, never the stack of
+Python. Limits are counts, not seconds, so that a result never depends on the machine.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+EXPANSIONS = (
+    20_000  # without any source being consumed: no honest macro comes near a tenth
+)
+GROWTH = 400_000  # tokens that expansion may pile up on the unread source
+SCANNED = (
+    6_000_000  # tokens looked through in search of closing braces: about half a second
+)
+
+PARAGRAPH = "\f"
+STOP = "\x07stop"
+
+_LEXER = re.compile(
+    r"[^\\{}$%#&~^_\[\]\f\x02]+"
+    r"|\\(?:@?[A-Za-z]+(?:@+[A-Za-z]*)*[ \t]*(?:\n[ \t]*)?|[^A-Za-z])"
+    r"|\x02[0-9]+\x02"
+    r"|\#+[1-9]?"
+    r"|%[^\n\f]*(?:\n[ \t]*)?"
+    r"|\f[ \t\n\f]*|[{}$&~^_\[\]\\\x02]"
+)
+_SCRUB = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
+_BLANK = re.compile(r"\n[ \t]*\n\s*")
+_RAW = re.compile(
+    r"(?<!\\)%[^\n]*"
+    r"|\\begin\s*\{(verbatim|Verbatim|BVerbatim|LVerbatim|lstlisting|minted|comment|alltt"
+    r"|filecontents|pycode|python|sagesilent|codebox)(\*?)\}(.*?)\\end\s*\{\1\2\}"
+    r"|\\(?:verb|lstinline)\b\*?(?:\[[^\]\n]*\])?([^A-Za-z\s*{\[])(.*?)\4"
+    r"|\\(?:mintinline|lstinline)\s*(?:\{[a-z]+\})?\{([^{}\n]*)\}"
+    r"|\\(url|path|nolinkurl)\s*\{([^{}\\\n]*[%#~_&^$][^{}\\\n]*)\}"
+    r"|\\href\s*\{[^{}]*\}",
+    re.DOTALL,
+)
+_NUMBER = re.compile(r"\s*=?\s*([+-]?)\s*(\d+)\s?")
+_DIMENSION = re.compile(
+    r"\s*=?\s*[+-]?\s*(?:\d+[.,]?\d*|[.,]\d+)?\s*"
+    r"(?:(?:true\s*)?(?:pt|cm|mm|in|ex|em|bp|pc|dd|cc|sp|mu|px|fil+)\b\s?)?"
+)
+
+
+class _Clean(dict[str, str]):
+    """A control sequence without the blanks that TeX skips after its name; remembered."""
+
+    def __missing__(self, raw: str) -> str:
+        if raw[1:2].isalpha() or raw[1:2] == "@" and len(raw) > 2:
+            name = raw.rstrip()
+        else:
+            name = "\\ " if raw[1:].isspace() else raw
+        if len(self) < 50_000:
+            self[raw] = name
+        return name
+
+
+_CLEAN = _Clean()
+
+
+def tokenise(source: str, raw: list[str]) -> list[str]:
+    """Cut TeX source into tokens; comments are gone, a blank line is ``PARAGRAPH``.
+
+    Args:
+        source: decoded text of one file.
+        raw: takes what is not TeX (``\\verb``, addresses); its token is ``\\x02<index>\\x02``.
+
+    Returns:
+        The tokens in order.
+    """
+    source = source.replace("\r\n", "\n").replace("\r", "\n")
+    source = _SCRUB.sub("", source)
+    if (
+        "\\verb" in source
+        or "\\href" in source
+        or "\\url" in source
+        or "\\begin" in source
+    ):
+        source = _RAW.sub(lambda match: _keep_raw(match, raw), source)
+    source = _BLANK.sub(PARAGRAPH, source)
+    clean = _CLEAN
+    return [
+        clean[token] if token[0] == "\\" else token
+        for token in _LEXER.findall(source)
+        if token[0] != "%"
+    ]
+
+
+def _keep_raw(match: re.Match[str], raw: list[str]) -> str:
+    whole = match[0]
+    if whole[0] == "%":
+        return whole
+    if match[1]:
+        if match[1] in ("filecontents", "comment", "sagesilent"):
+            return ""
+        return "\\rawcode{}"
+    if match[4]:
+        text = "`" + match[5] + "`" if match[5] else ""
+    elif match[6] is not None:
+        text = match[6]
+    elif match[7]:
+        if re.search(r"#[1-9]", match[8]):
+            return whole
+        text = match[8]
+    else:
+        return "\\href{}"
+    raw.append(text)
+    return f"\x02{len(raw) - 1}\x02"
+
+
+class Macro:
+    """A user's definition. Called with the engine it puts its body in front of the input."""
+
+    __slots__ = ("name", "parameters", "default", "body", "plain")
+
+    def __init__(
+        self,
+        name: str,
+        parameters: list[Any],
+        body: list[str],
+        default: list[str] | None = None,
+    ) -> None:
+        self.name = name
+        self.parameters = parameters
+        self.default = default
+        self.body = body[::-1]
+        self.plain = not any(token[0] == "#" for token in body)
+
+    def __call__(self, engine: "Expander", token: str) -> None:
+        stack = engine.stack
+        body = self.expansion(engine)
+        if engine.may_expand(token, len(body)):
+            stack.extend(body)
+
+    def expansion(self, engine: "Expander") -> list[str]:
+        """The body, reversed, with the arguments that follow in the input put in."""
+        if not self.parameters:
+            return self.body
+        arguments = []
+        for index, kind in enumerate(self.parameters):
+            if index == 0 and self.default is not None:
+                given = engine.optional()
+                arguments.append(self.default if given is None else given)
+            elif kind is None:
+                arguments.append(engine.argument())
+            elif isinstance(kind, list):
+                arguments.append(engine.delimited(kind))
+            else:
+                arguments.append(engine.special_argument(kind))
+        if self.plain:
+            return self.body
+        out: list[str] = []
+        for token in self.body:
+            if token[0] != "#":
+                out.append(token)
+            elif token.startswith("##"):
+                out.append(token[1:])
+            elif len(token) == 2 and int(token[1]) <= len(arguments):
+                out.extend(reversed(arguments[int(token[1]) - 1]))
+            if len(out) > GROWTH:
+                break
+        return out
+
+
+Handler = Callable[[Any, str], None]
+
+
+class Expander:
+    """The unread input and the meanings of control sequences.
+
+    Attributes:
+        stack: the unread tokens, the next one last.
+        tables: one dictionary a mode (text, maths, text inside maths) from token to handler.
+        table: that of the present mode.
+        dropped: what was not understood: (what, why) to how often.
+    """
+
+    def __init__(self, tables: tuple[dict[str, Handler], ...]) -> None:
+        self.stack: list[str] = []
+        self.tables = tuple(dict(table) for table in tables)
+        self.table = self.tables[0]
+        self.dropped: dict[tuple[str, str], int] = {}
+        self.raw: list[str] = []
+        self.undo: list[tuple[int, str, list[Handler | None]]] = []
+        self.counters: dict[str, int] = {}
+        self.flags: dict[str, bool] = {}
+        self._low = 0
+        self._since = 0
+        self._culprit = ""
+        self._total = 0
+        self._scanned = 0
+        self._scan_limit = SCANNED
+        self._total_limit = 10 * EXPANSIONS
+
+    @property
+    def depth(self) -> int:
+        """How many groups are open."""
+        return 0
+
+    # what is read
+
+    def feed(self, source: str) -> None:
+        """Put a file's tokens in front of the input."""
+        tokens = tokenise(source, self.raw)
+        self.stack.extend(reversed(tokens))
+        self._low = len(self.stack)
+        self._since = 0
+        self._total_limit += 4 * len(tokens)
+        self._scan_limit += 10 * len(tokens)
+
+    def drop(self, what: str, why: str) -> None:
+        """Note that something was not taken over."""
+        self.dropped[what, why] = self.dropped.get((what, why), 0) + 1
+
+    def may_expand(self, token: str, size: int) -> bool:
+        """Whether an expansion is within the limits; an endless macro is cut off and disabled."""
+        height = len(self.stack)
+        self._total += 1
+        if height < self._low:
+            self._low = height
+            self._since = 0
+            self._culprit = token
+            if size < GROWTH and self._total < self._total_limit:
+                return True
+        self._since += 1
+        if (
+            self._since < EXPANSIONS
+            and height + size < self._low + GROWTH
+            and self._total < self._total_limit
+        ):
+            return True
+        del self.stack[self._low :]
+        self.drop(self._culprit or token, "endless expansion")
+        for table in self.tables:
+            table[self._culprit or token] = _nothing
+            table[token] = _nothing
+        self._since = 0
+        self._total_limit += EXPANSIONS // 10
+        return False
+
+    def skip_blanks(self) -> None:
+        """Skip blanks in front of the next token, as TeX does before an argument."""
+        stack = self.stack
+        while stack:
+            token = stack[-1]
+            if not token[0].isspace() or token[0] == PARAGRAPH:
+                return
+            stack.pop()
+            if rest := token.lstrip():
+                stack.append(rest)
+                return
+
+    def peek(self) -> str:
+        """The next token without taking it; empty at the end."""
+        return self.stack[-1] if self.stack else ""
+
+    def star(self) -> bool:
+        """Take a star if one follows."""
+        self.skip_blanks()
+        if self.stack and self.stack[-1][0] == "*":
+            rest = self.stack.pop()[1:]
+            if rest:
+                self.stack.append(rest)
+            return True
+        return False
+
+    def argument(self) -> list[str]:
+        """Take the next undelimited argument: a group without its braces, or one token."""
+        stack = self.stack
+        self.skip_blanks()
+        if not stack:
+            return []
+        token = stack[-1]
+        if token == "{":
+            return self._group()
+        if token == "}" or token[0] in "\f\x07":
+            return []
+        stack.pop()
+        if token[0] in "\\#\x02" or len(token) == 1:
+            return [token]
+        stack.append(token[1:])
+        return [token[0]]
+
+    def _group(self) -> list[str]:
+        stack = self.stack
+        depth = 0
+        start = index = len(stack)
+        if self._scanned > self._scan_limit:
+            stack.pop()
+            return []
+        while index:
+            index -= 1
+            token = stack[index]
+            if token == "{":
+                depth += 1
+            elif token == "}":
+                depth -= 1
+                if not depth:
+                    body = stack[index + 1 : start - 1]
+                    body.reverse()
+                    del stack[index:]
+                    self._scanned += start - index
+                    return body
+            elif token == STOP:
+                break
+        self._scanned += start - index
+        stack.pop()
+        self.drop("{", "never closed")
+        return []
+
+    def optional(self) -> list[str] | None:
+        """Take an argument in square brackets if one follows; None if not."""
+        stack = self.stack
+        if stack and stack[-1] != "[":
+            if not stack[-1][0].isspace() or stack[-1][0] == PARAGRAPH:
+                return None
+            if stack[-1].strip() or len(stack) < 2 or stack[-2] != "[":
+                return None
+            stack.pop()
+        index = start = len(stack) - 1
+        depth = 0
+        while index > 0 and start - index < 5000:
+            index -= 1
+            token = stack[index]
+            if token == "{":
+                depth += 1
+            elif token == "}":
+                depth -= 1
+                if depth < 0:
+                    return None
+            elif token == "]" and not depth:
+                body = stack[index + 1 : start]
+                body.reverse()
+                del stack[index:]
+                return body
+            elif token[0] == "\x07" or token[0] == PARAGRAPH and not depth:
+                return None
+        return None
+
+    def delimited(self, delimiter: list[str]) -> list[str]:
+        """Take everything up to a delimiter (tokens, single characters), and the delimiter."""
+        if not delimiter:
+            return self.argument()
+        out: list[str] = []
+        depth = 0
+        stack = self.stack
+        size = len(delimiter)
+        while stack:
+            token = stack.pop()
+            if token[0] == "\x07":
+                stack.append(token)
+                break
+            if len(token) > 1 and token[0] not in "\\#\f\x02":
+                stack.extend(reversed(token))
+                token = stack.pop()
+            if token == "{":
+                depth += 1
+            elif token == "}":
+                depth -= 1
+            out.append(token)
+            self._scanned += 1
+            if not depth and out[-size:] == delimiter:
+                del out[-size:]
+                break
+            if len(out) > 20_000 or self._scanned > self._scan_limit:
+                break
+        if len(out) > 1 and out[0] == "{" and out[-1] == "}" and _one_group(out):
+            return out[1:-1]
+        return out
+
+    def special_argument(self, kind: str) -> list[str]:
+        """Take an argument of an xparse signature: ``s``, ``o`` or ``O<default>``."""
+        if kind == "s":
+            return ["\\BooleanTrue" if self.star() else "\\BooleanFalse"]
+        given = self.optional()
+        if given is not None:
+            return given
+        return tokenise(kind[1:], self.raw) if kind[0] == "O" else ["\\NoValue"]
+
+    def name(self) -> str:
+        """Take a control sequence, in braces or bare: what a definition defines."""
+        self.skip_blanks()
+        tokens = self.argument()
+        names = [token for token in tokens if token.strip()]
+        if not names:
+            return ""
+        if names[0] == "\\csname":
+            self.stack.extend(reversed(tokens[1:]))
+            return self.csname()
+        return names[0] if names[0][0] == "\\" else "".join(names).strip()
+
+    def word(self) -> str:
+        """Take an argument that is a name, as plain characters."""
+        return self.plain(self.argument()).strip()
+
+    def plain(self, tokens: list[str]) -> str:
+        """Expand tokens until only characters are left: keys, file names, numbers."""
+        if len(tokens) == 1 and tokens[0][0] not in "\\\x02":
+            return tokens[0]
+        stack = self.stack
+        stack.append(STOP)
+        stack.extend(reversed(tokens))
+        out = []
+        while stack:
+            token = stack.pop()
+            if token == STOP:
+                break
+            if token[0] == "\x02":
+                out.append(self.raw_text(token))
+            elif token[0] != "\\":
+                if token not in ("{", "}", "$") and token[0] != PARAGRAPH:
+                    out.append(token)
+                elif token[0] == PARAGRAPH:
+                    out.append(" ")
+            else:
+                meaning = self.tables[0].get(token)
+                if isinstance(meaning, Macro):
+                    meaning(self, token)
+                elif meaning is not None and getattr(meaning, "expandable", False):
+                    meaning(self, token)
+                elif token in ("\\_", "\\&", "\\%", "\\#", "\\ ", "\\-"):
+                    out.append(token[1:])
+            if len(out) > 5000:
+                while stack and stack.pop() != STOP:
+                    pass
+                break
+        return "".join(out).replace("\n", " ")
+
+    def raw_text(self, token: str) -> str:
+        """The text behind a raw token."""
+        number = token.strip("\x02")
+        return self.raw[int(number)] if number and int(number) < len(self.raw) else ""
+
+    def number(self) -> int:
+        """Take a number as TeX writes it: digits or a counter's value."""
+        self.skip_blanks()
+        for _ in range(20):
+            if not self.stack:
+                return 0
+            token = self.stack.pop()
+            if match := _NUMBER.match(token):
+                if rest := token[match.end() :]:
+                    self.stack.append(rest)
+                return int((match[1] + match[2])[:10])
+            if token in ("\\value", "\\@value"):
+                return self.counters.get(self.word(), 0)
+            if token[:3] == "\\c@":
+                return self.counters.get(token[3:], 0)
+            meaning = self.tables[0].get(token)
+            if token in self.counters:
+                return self.counters[token]
+            if isinstance(meaning, Macro):
+                meaning(self, token)
+            elif token.strip() not in ("", "=", "-", "\\number", "\\the"):
+                if token[0] != "\\":
+                    self.stack.append(token)
+                return 0
+        return 0
+
+    def skip_dimension(self) -> None:
+        """Skip a length, with its stretch and shrink, as after ``\\vskip``."""
+        for _ in range(3):
+            if self.stack and self.stack[-1][0] not in "\\{}$\f\x02":
+                token = self.stack.pop()
+                match = _DIMENSION.match(token)
+                rest = token[match.end() :] if match else token
+                if rest:
+                    for word in ("plus", "minus"):
+                        if rest.startswith(word):
+                            self.stack.append(rest[len(word) :])
+                            break
+                    else:
+                        self.stack.append(rest)
+                        return
+                    continue
+                if match and re.search(r"(?:pt|cm|mm|in|ex|em|[a-z]{2})\s*$", match[0]):
+                    return
+            if self.stack and re.match(
+                r"\\(?:\w*(?:width|height|depth|skip|indent|sep|space|margin|size)|p@|z@|@\w+"
+                r"|hsize|vsize|relax|fill|dimexpr)$",
+                self.stack[-1],
+            ):
+                self.stack.pop()
+            return
+
+    # what is defined
+
+    def define(
+        self, name: str, meaning: Handler | None, everywhere: bool = False
+    ) -> None:
+        """Give a control sequence a meaning, until the group ends or for good."""
+        if not everywhere and self.depth:
+            before = [table.get(name) for table in self.tables]
+            self.undo.append((self.depth, name, before))
+        for table in self.tables:
+            if meaning is None:
+                table.pop(name, None)
+            else:
+                table[name] = meaning
+
+    def restore(self, level: int) -> None:
+        """Forget the definitions of the groups that are deeper than ``level``."""
+        while self.undo and self.undo[-1][0] > level:
+            _, name, before = self.undo.pop()
+            for table, meaning in zip(self.tables, before):
+                if meaning is None:
+                    table.pop(name, None)
+                else:
+                    table[name] = meaning
+
+    def csname(self) -> str:
+        """Take everything up to ``\\endcsname`` as the name of a control sequence."""
+        tokens = []
+        while self.stack and len(tokens) < 500:
+            token = self.stack.pop()
+            if token == "\\endcsname":
+                break
+            tokens.append(token)
+        return "\\" + self.plain(tokens)
+
+    def skip_branch(self, stop_at_else: bool) -> None:
+        """Skip the branch of a conditional that is not taken, nested ones with it."""
+        stack = self.stack
+        depth = 0
+        index = len(stack)
+        if self._scanned > self._scan_limit:
+            return
+        while index:
+            index -= 1
+            token = stack[index]
+            if token[0] != "\\":
+                if token == STOP:
+                    break
+                continue
+            if token == "\\fi":
+                if not depth:
+                    del stack[index:]
+                    return
+                depth -= 1
+            elif token == "\\else" and not depth and stop_at_else:
+                del stack[index:]
+                return
+            elif token[:3] == "\\if" and getattr(
+                self.tables[0].get(token), "conditional", False
+            ):
+                depth += 1
+        self._scanned += len(stack) - index
+        self.drop("\\if", "a conditional without its \\fi")
+
+    def find_end(self, environment: str) -> int | None:
+        """Where on the stack the ``\\end`` of an environment lies whose ``\\begin`` was read."""
+        stack = self.stack
+        index = len(stack)
+        depth = 0
+        if self._scanned > self._scan_limit:
+            return None
+        while index > 3:
+            index -= 1
+            token = stack[index]
+            if token == "\\end" or token == "\\begin":
+                below = index - 1
+                if stack[below].isspace():
+                    below -= 1
+                if stack[below] == "{" and stack[below - 1].strip() == environment:
+                    depth += 1 if token == "\\begin" else -1
+                    if depth < 0:
+                        self._scanned += len(stack) - index
+                        return below - 2
+            elif token == STOP:
+                break
+        self._scanned += len(stack) - index
+        return None
+
+
+def _nothing(_engine: Any, _token: str) -> None:
+    """A control sequence without effect."""
+
+
+def _one_group(tokens: list[str]) -> bool:
+    depth = 0
+    for position, token in enumerate(tokens):
+        depth += (token == "{") - (token == "}")
+        if not depth:
+            return position == len(tokens) - 1
+    return False

@@ -1,0 +1,517 @@
+"""Formulas: a state machine over tokens, kept as the LaTeX that any renderer knows.
+
+A formula is not parsed, only guarded: its braces balance, its rows and alignment points are
+known at the top level, its labels and numbers are taken out, text inside it stays text. So
+what is not understood inside a formula survives as it was written.
+"""
+
+import re
+from typing import Any
+
+from cosmosage.latex.expand import PARAGRAPH, Handler, Macro
+from cosmosage.latex.macros import COMMON, Taken, command, take
+from cosmosage.latex.symbols import PREFIXES, SKY, UNITS
+
+MATHS: dict[str, Handler] = dict(COMMON)
+COLUMN, ROW = "\x0e", "\x0f"
+
+# environment: whether each row has a number of its own
+DISPLAYS = {
+    "equation": False,
+    "displaymath": False,
+    "align": True,
+    "eqnarray": True,
+    "gather": True,
+    "flalign": True,
+    "alignat": True,
+    "xalignat": True,
+    "xxalignat": True,
+    "multline": False,
+    "dmath": False,
+    "dgroup": True,
+    "IEEEeqnarray": True,
+    "empheq": True,
+    "mathpar": False,
+    "equationarray": True,
+    "mathletters": False,
+}
+_INNER = frozenset(
+    "array cases matrix pmatrix bmatrix vmatrix Vmatrix Bmatrix smallmatrix aligned gathered"
+    " alignedat split subarray dcases rcases psmallmatrix bsmallmatrix multlined".split()
+)
+_UNNUMBERED = frozenset("displaymath mathpar xxalignat".split())
+_ONE_ARGUMENT = (
+    "hat tilde bar vec dot ddot dddot acute grave check breve widehat widetilde overline underline"
+    " mathbf mathrm mathit mathcal mathbb mathfrak mathsf mathtt mathscr boldsymbol bm mathnormal"
+    " sqrt overbrace underbrace overrightarrow overleftarrow operatorname boldmath frac dfrac"
+    " tfrac cfrac binom mathring stackrel overset underset cancel bcancel pmb substack mathop"
+    " mathrel mathbin mathord"
+)
+_SPACES = re.compile(r"\s+")
+_NEEDLESS = re.compile(r"(\\[A-Za-z]+) (?![A-Za-z])")
+_EMPTY_TEXT = re.compile(r"\\(?:text(?:rm|bf|it|tt|sf)?)\{\s*\}")
+
+
+def begin(engine: Any, name: str, display: bool) -> None:
+    """Start a formula; inside text inside a formula it only leaves that text."""
+    if engine.table is engine.tables[2]:
+        engine.out.append("}")
+        frame = engine.push("inner", name, engine.tables[1], close=_end_inner)
+    else:
+        frame = engine.push("math", name, engine.tables[1], capture=True, close=_finish)
+        base = name.rstrip("*")
+        frame.display = display
+        frame.per_row = DISPLAYS.get(base, False)
+        frame.numbered = base in DISPLAYS and base == name and base not in _UNNUMBERED
+    frame.row_numbered = True
+
+
+def _end_inner(engine: Any, _frame: Any, _captured: list[str]) -> None:
+    engine.out.append("\\text{")
+
+
+def innermost(engine: Any) -> Any:
+    """The frame of the formula that is being read, or None."""
+    for frame in reversed(engine.frames[-500:]):
+        if frame is not None and frame.kind in ("math", "inner"):
+            return frame
+    return None
+
+
+def end(engine: Any, frame: Any) -> None:
+    """Close a formula and what was left open inside it."""
+    while engine.frames:
+        top = engine.frames[-1]
+        engine.pop()
+        if top is frame:
+            return
+
+
+def _finish(engine: Any, frame: Any, captured: list[str]) -> None:
+    """A formula is complete: clean it, number it, leave its mark in the text."""
+    if frame.display:
+        _number_row(engine, frame, last=True)
+    elif frame.labels:
+        engine.label(frame.labels)
+    text = "".join(captured)
+    text = _NEEDLESS.sub(r"\1", _SPACES.sub(" ", text))
+    text = _EMPTY_TEXT.sub("", text)
+    if not frame.display:
+        text = text.replace(ROW, " ").replace(COLUMN, " ").strip()
+        text = re.sub(r"^(?:\{\}|\\[ ,;!])+|(?<!\\)(?:\\[ ,;!])+$", "", text).strip()
+        if text:
+            engine.out.append(engine.formula(f"${text}$"))
+        return
+    rows = [row.strip() for row in text.split(ROW)]
+    rows = [row for row in rows if row.strip(COLUMN + " ")]
+    if not rows:
+        return
+    if len(rows) == 1:
+        text = rows[0].replace(COLUMN, " ")
+        text = re.sub(r"(?:\\quad|\\qquad|\s)+$", "", text).strip()
+    else:
+        shape = "aligned" if any(COLUMN in row for row in rows) else "gathered"
+        body = " \\\\\n".join(row.replace(COLUMN, "&") for row in rows)
+        text = f"\\begin{{{shape}}}\n{body}\n\\end{{{shape}}}"
+    if text:
+        engine.out.append(f"{PARAGRAPH}{engine.formula(f'$${text}$$')}{PARAGRAPH}")
+
+
+def _number_row(engine: Any, frame: Any, last: bool = False) -> None:
+    """Count the row or the formula that ends here and give its labels their number."""
+    if frame.tag:
+        engine.current = (frame.tag, "equation")
+    elif frame.numbered and frame.row_numbered and (last or frame.per_row):
+        engine.step("equation")
+    if frame.labels and (last or frame.per_row):
+        engine.label(frame.labels)
+        frame.labels = []
+    if frame.per_row or last:
+        frame.tag = ""
+        frame.row_numbered = True
+        frame.columns = 0
+
+
+@command(MATHS, "nonumber notag")
+def _nonumber(engine: Any, _token: str) -> None:
+    if frame := innermost(engine):
+        frame.row_numbered = False
+
+
+@command(MATHS, "label zlabel")
+def _label(engine: Any, _token: str) -> None:
+    key = engine.word()
+    if frame := innermost(engine):
+        frame.labels.append(key)
+
+
+@command(MATHS, "tag")
+def _tag(engine: Any, _token: str) -> None:
+    engine.star()
+    tag = engine.plain(engine.argument()).strip("() ")
+    if frame := innermost(engine):
+        frame.tag = tag
+
+
+def _dollar(engine: Any, _token: str) -> None:
+    frame = innermost(engine)
+    if frame is None:
+        return
+    if frame.name == "$$":
+        if engine.peek() == "$":
+            engine.stack.pop()
+        end(engine, frame)
+    elif frame.name == "$" or frame.kind == "inner":
+        end(engine, frame)
+
+
+def _paragraph(engine: Any, token: str) -> None:
+    frame = innermost(engine)
+    if frame is not None and not frame.display and frame.kind == "math":
+        engine.drop("$", "a formula that was not closed in its paragraph")
+        end(engine, frame)
+        engine.stack.append(token)
+
+
+def _row(engine: Any, _token: str) -> None:
+    engine.star() if engine.peek()[:1] == "*" else None
+    _row_space(engine)
+    top = engine.frames[-1] if engine.frames else None
+    if top is not None and top.kind == "math":
+        engine.out.append(ROW)
+        if top.display:
+            _number_row(engine, top)
+            top.columns = 0
+    else:
+        engine.out.append("\\\\ ")
+
+
+def _row_space(engine: Any) -> None:
+    """``[2pt]`` after a row; brackets that hold no length belong to the formula."""
+    stack = engine.stack
+    if stack and stack[-1] == "[" and len(stack) > 2:
+        if stack[-3] == "]" and re.match(r"\s*-?[\d.]+\s*[a-z]{2}\s*$", stack[-2]):
+            del stack[-3:]
+        elif re.match(r"\s*-?[\d.]*\s*$", stack[-2]) or stack[-2].startswith("\\"):
+            if stack[-4:-3] == ["]"] and re.match(
+                r"\\\w*(?:skip|height|sep)$", stack[-3]
+            ):
+                del stack[-4:]
+
+
+def _column(engine: Any, _token: str) -> None:
+    top = engine.frames[-1] if engine.frames else None
+    if top is None or top.kind != "math":
+        engine.out.append("&")
+        return
+    top.columns += 1
+    # eqnarray has a column for the relation alone; aligned puts it to the right side
+    three = top.name.startswith(("eqnarray", "IEEEeqnarray"))
+    engine.out.append(" " if three and top.columns == 2 else COLUMN)
+
+
+def _open(engine: Any, _token: str) -> None:
+    engine.frames.append(None)
+    engine.out.append("{")
+
+
+def _close(engine: Any, _token: str) -> None:
+    frames = engine.frames
+    if frames and frames[-1] is None:
+        engine.pop()
+    elif frames and frames[-1].kind == "text":
+        engine.pop()
+
+
+def _script(engine: Any, token: str) -> None:
+    engine.out.append(token)
+    _brace_macro(engine)
+
+
+def _brace_macro(engine: Any) -> None:
+    """A macro that stands as an argument without braces gets them before it expands."""
+    engine.skip_blanks()
+    token = engine.peek()
+    meaning = engine.table.get(token)
+    if isinstance(meaning, Macro):
+        engine.stack.pop()
+        body = meaning.expansion(engine)
+        if engine.may_expand(token, len(body)):
+            engine.stack.append("}")
+            engine.stack.extend(body)
+            engine.stack.append("{")
+    elif token in _TEXT_LIKE:
+        engine.stack.pop()
+        argument = take(engine, "s") or engine.argument()
+        engine.stack.append("}")
+        engine.stack.append("}")
+        engine.stack.extend(reversed(argument))
+        engine.stack.extend(("{", token, "{"))
+
+
+@command(MATHS, _ONE_ARGUMENT)
+def _one_argument(engine: Any, token: str) -> None:
+    engine.out.append(token + " ")
+    if engine.peek() != "{":
+        _brace_macro(engine)
+
+
+@command(MATHS, "begin")
+def _begin(engine: Any, _token: str) -> None:
+    name = engine.word()
+    base = name.rstrip("*")
+    if base in DISPLAYS or base == "split":
+        if base in ("alignat", "xalignat", "IEEEeqnarray"):
+            engine.argument()
+        shown = (
+            "aligned" if base not in ("gather", "multline", "equation") else "gathered"
+        )
+    elif base in _INNER or base not in engine.environments:
+        shown = name
+    else:
+        engine.begin_user(name)
+        return
+    if base in ("minipage", "center", "subequations", "tabular", "math", "scriptsize"):
+        take(engine, "om" if base == "minipage" else "")
+        shown = "array" if base == "tabular" else ""
+    head = f"\\begin{{{shown}}}" if shown else ""
+    frame = engine.push("environment", name, engine.table, close=_end_environment)
+    frame.tag = shown
+    if base in ("array", "tabular", "subarray", "alignedat"):
+        option = engine.optional() if engine.peek() == "[" else None
+        if option:
+            head += "[" + engine.plain(option) + "]"
+        columns = re.sub(r"[@!<>]\{[^{}]*\}", "", "".join(engine.argument()))
+        head += "{" + (re.sub(r"[^lcr|\d]", "", columns) or "c") + "}"
+    elif engine.peek() == "[" and base in ("aligned", "gathered", "cases"):
+        engine.optional()
+    engine.out.append(head + " ")
+
+
+def _end_environment(engine: Any, frame: Any, _captured: list[str]) -> None:
+    if frame.tag:
+        engine.out.append(f"\\end{{{frame.tag}}}")
+
+
+_TEXT_LIKE = {
+    "\\" + name: kept
+    for names, kept in {
+        "text mbox hbox textnormal textup textmd fbox textsc emph makebox vbox textsl": "text",
+        "textrm": "textrm",
+        "textbf": "textbf",
+        "textit": "textit",
+        "texttt": "texttt",
+        "textsf": "textsf",
+    }.items()
+    for name in names.split()
+}
+
+
+def _text(engine: Any, token: str) -> None:
+    if token in ("\\hbox", "\\vbox") and engine.peek().lstrip()[:2] == "to":
+        engine.stack[-1] = engine.stack[-1].lstrip()[2:] or " "
+        engine.skip_dimension()
+    while (
+        token == "\\makebox" and engine.peek() == "[" and engine.optional() is not None
+    ):
+        pass
+    engine.skip_blanks()
+    if engine.peek() != "{":
+        argument = engine.argument()
+        engine.stack.append("}")
+        engine.stack.extend(reversed(argument))
+    else:
+        engine.stack.pop()
+    engine.out.append("\\" + _TEXT_LIKE.get(token, "text") + "{")
+    engine.push("text", token, engine.tables[2], close=_end_text)
+
+
+def _end_text(engine: Any, _frame: Any, _captured: list[str]) -> None:
+    engine.out.append("}")
+
+
+@command(MATHS, "intertext shortintertext")
+def _intertext(engine: Any, _token: str) -> None:
+    engine.stack.extend(reversed([*"", "\\text", "{", *engine.argument(), "}", "\\\\"]))
+
+
+@command(MATHS, "raisebox parbox scalebox resizebox rotatebox colorbox framebox")
+def _box(engine: Any, token: str) -> None:
+    signature = {"\\raisebox": "moo", "\\parbox": "ooom", "\\resizebox": "smm"}
+    take(engine, signature.get(token, "omo" if token != "\\framebox" else "oo"))
+    _text(engine, "\\mbox")
+
+
+@command(
+    MATHS,
+    "smash mathstrut limits@ ensuremath textcolor colon@ mathclap mathllap mathrlap",
+)
+def _through(engine: Any, token: str) -> None:
+    if token == "\\textcolor":
+        take(engine, "om")
+    elif token == "\\smash":
+        engine.optional()
+
+
+@command(
+    MATHS, "cite citep citet citealt citealp citeauthor citeyear textcite parencite"
+)
+def _cite(engine: Any, _token: str) -> None:
+    take(engine, "soom")
+
+
+@command(MATHS, "] )")
+def _end_bracket(engine: Any, token: str) -> None:
+    frame = innermost(engine)
+    if frame is not None and frame.name == {"\\]": "\\[", "\\)": "\\("}[token]:
+        end(engine, frame)
+
+
+@command(
+    MATHS, "[ ( xspace hfill hfil strut centering newline noindent par maketitle item"
+)
+def _ignored(_engine: Any, _token: str) -> None:
+    pass
+
+
+@command(MATHS, "section subsection subsubsection chapter paragraph bibitem")
+def _structure(engine: Any, token: str) -> None:
+    """A heading cannot stand in a formula: the formula was never closed."""
+    frame = innermost(engine)
+    if frame is not None and frame.kind == "math":
+        engine.drop("$", "a formula that was not closed before a heading")
+        end(engine, frame)
+    else:
+        engine.argument()
+        return
+    engine.stack.append(token)
+
+
+def _sky(engine: Any, token: str) -> None:
+    engine.out.append(SKY[token[1:]][1] + " ")
+
+
+@command(MATHS, "ion")
+def _ion(engine: Any, _token: str) -> None:
+    element, stage = engine.plain(engine.argument()), engine.plain(engine.argument())
+    engine.out.append(f"\\mathrm{{{element}\\,{stage.strip().upper()}}}")
+
+
+MATHS.update(
+    {
+        "$": _dollar,
+        PARAGRAPH: _paragraph,
+        "\\\\": _row,
+        "\\cr": _row,
+        "\\tabularnewline": _row,
+        "&": _column,
+        "{": _open,
+        "}": _close,
+        "^": _script,
+        "_": _script,
+        **{token: _text for token in _TEXT_LIKE},
+        **{"\\" + name: _sky for name in SKY},
+        "\\nolimits@": Taken(""),
+    }
+)
+
+
+# siunitx
+
+
+def number(engine: Any, tokens: list[str]) -> str:
+    """A number as siunitx reads it, as LaTeX maths."""
+    text = engine.plain([r"+-" if token == "\\pm" else token for token in tokens])
+    text = re.sub(r"\s+", "", text).replace("+-", r"\pm ")
+    text = re.sub(
+        r"[eEdD]([+-]?)(\d+)", lambda m: rf"\times 10^{{{m[1].strip('+')}{m[2]}}}", text
+    )
+    text = re.sub(r"(?<=\d)x(?=\d)", r"\\times ", text)
+    return re.sub(r"^\\times ", "", text)
+
+
+def unit(engine: Any, tokens: list[str]) -> tuple[str, bool]:
+    """A unit as siunitx reads it, as LaTeX for ``\\mathrm``; whether it needs maths at all."""
+    parts: list[str] = []
+    prefix, sign, power = "", "", ""
+    text = ""
+    queue = list(tokens)
+    while queue:
+        token = queue.pop(0)
+        name = token[1:] if token[:1] == "\\" else ""
+        meaning = engine.tables[0].get(token)
+        if name == "per":
+            sign = "-"
+        elif name in ("square", "cubic", "squared", "cubed"):
+            exponent = "2" if name.startswith("square") else "3"
+            if name.endswith("d") and parts:
+                parts[-1] = _raised(parts[-1], exponent)
+            else:
+                power = exponent
+        elif name in ("tothe", "raiseto") and "{" in queue:
+            digits = "".join(queue[1 : queue.index("}")]) if "}" in queue else "1"
+            queue = queue[queue.index("}") + 1 :] if "}" in queue else []
+            if name == "tothe" and parts:
+                parts[-1] = _raised(parts[-1], digits)
+            else:
+                power = digits
+        elif name in PREFIXES:
+            prefix = PREFIXES[name]
+        elif name in UNITS or name:
+            if (
+                name not in UNITS
+                and isinstance(meaning, Macro)
+                and not meaning.parameters
+            ):
+                queue = meaning.body[::-1][:50] + queue
+                continue
+            shown = prefix + UNITS.get(name, name)
+            exponent = sign + (power or ("1" if sign else ""))
+            parts.append(f"{shown}^{{{exponent}}}" if exponent else shown)
+            prefix, sign, power = "", "", ""
+        else:
+            text += token
+            if token.strip(" .~{}") or token in "^_{}":
+                parts.append(token)
+    shown = (
+        "\\,".join(parts)
+        if not text.strip(" .~")
+        else "".join(parts).replace(".", "\\,")
+    )
+    return shown, "^" in shown or "\\" in shown.replace("\\,", "")
+
+
+def _raised(part: str, exponent: str) -> str:
+    if match := re.fullmatch(r"(.*)\^\{-1\}", part):
+        return f"{match[1]}^{{-{exponent}}}"
+    return f"{part}^{{{exponent}}}"
+
+
+def quantity(engine: Any, token: str) -> tuple[str, str, bool]:
+    """Read an siunitx command's arguments: its text form, its maths form, whether to use that."""
+    engine.optional()
+    value = "" if token in ("\\si", "\\unit") else number(engine, engine.argument())
+    if token == "\\ang":
+        degrees = [part for part in value.split(";")]
+        shown = "".join(p + s for p, s in zip(degrees, "°′″") if p)
+        marks = (r"^{\circ}", r"^{\prime}", r"^{\prime\prime}")
+        return shown, "".join(p + s for p, s in zip(degrees, marks) if p), False
+    if token in ("\\SIrange", "\\qtyrange", "\\numrange"):
+        upper = number(engine, engine.argument())
+        plain, value = f"{value} to {upper}", rf"{value}\text{{ to }}{upper}"
+    else:
+        plain = value
+    if token in ("\\num", "\\numrange"):
+        return plain, value, "\\" in plain
+    if value:
+        engine.optional()
+    shown, raised = unit(engine, engine.argument())
+    gap = "" if shown[:1] in "°′″" or not value else "\\,"
+    maths = value + gap + (rf"\mathrm{{{shown}}}" if shown else "")
+    text = plain + (" " if gap and shown else "") + shown.replace("\\,", " ")
+    return text, maths, raised or "\\" in plain
+
+
+@command(MATHS, "SI si num qty ang SIrange qtyrange numrange")
+def _quantity(engine: Any, token: str) -> None:
+    engine.out.append(quantity(engine, token)[1])

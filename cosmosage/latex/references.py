@@ -1,0 +1,280 @@
+"""Who is cited and what is pointed at: names, years and numbers in place of marks.
+
+A citation in brackets is not part of a sentence and goes, with its brackets. One that is a
+word of the sentence ("as \\citet{x} show") becomes names and year, from the bibliography that
+the package carries. A reference becomes the number that LaTeX would have counted; where the
+package does not hold what it points at, the noun in front of it is made to stand alone.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+HOLE, GAP, NAMED = "\x01", "\x10", "\x11"
+
+_TEXTUAL = frozenset(
+    "citet Citet textcite Textcite citeN shortciteN citeasnoun onlinecite possessivecite posscitet"
+    " citenum".split()
+)
+_BARE = frozenset("citealt citealp Citealt Citealp citetext".split())
+_AUTHOR = frozenset(
+    "citeauthor Citeauthor citefullauthor citename citeA shortciteA".split()
+)
+_OPEN = frozenset("cite shortcite citenp".split())
+_WORD_BEFORE = re.compile(
+    r"(?:^|[\s(])(?:in|by|of|from|see|with|to|following|than|and|or|like|to|via|on|under|since"
+    r"|(?:[Rr]efs?\.?|[Rr]eferences?|[Pp]apers?|works?))$"
+)
+_NOUNS = {
+    "equation": "Equation",
+    "section": "Section",
+    "appendix": "Appendix",
+    "item": "item",
+    "algorithm": "Algorithm",
+}
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A command that cites: which, whom, and the words before it."""
+
+    command: str
+    keys: list[str]
+    before: str = ""
+
+
+def textual(citations: list[Citation]) -> bool:
+    """Whether any citation may need the names of its authors."""
+    plain = (
+        "citep",
+        "parencite",
+        "autocite",
+        "footcite",
+        "supercite",
+        "Citep",
+        "citepalias",
+    )
+    return any(citation.command not in plain for citation in citations)
+
+
+class Names:
+    """Authors and year of cited works, from the bibliography or, at the last, from the key."""
+
+    def __init__(self, items: dict[str, str], tables: list[str]) -> None:
+        """``items``: key to rendered \\bibitem; ``tables``: the texts of .bib or biber files."""
+        self._items = items
+        self._tables = tables
+        self._known: dict[str, tuple[str, str]] = {}
+
+    def of(self, key: str) -> tuple[str, str]:
+        """Names and year; empty strings where nothing tells them."""
+        if key not in self._known:
+            self._known[key] = self._find(key)
+        return self._known[key]
+
+    def _find(self, key: str) -> tuple[str, str]:
+        if item := self._items.get(key):
+            found = _from_item(item)
+            if found[0]:
+                return found
+        for table in self._tables:
+            found = _from_table(table, key)
+            if found[0]:
+                return found
+        match = re.match(
+            r"([A-Za-z][a-z'-]{2,}?)(?:_?et_?al|EtAl)?[-_:+.]?(?:[A-Za-z_-]*?)((?:19|20)\d\d)",
+            key,
+        )
+        return (match[1].capitalize(), match[2]) if match else ("", "")
+
+
+def _from_item(item: str) -> tuple[str, str]:
+    label, mark, body = item.partition("\x0e")
+    if mark:
+        if match := re.match(
+            r"\s*([^(\d]*[^(\d\s,])\s*[,(]?\s*\(?((?:1[5-9]|20)\d\d[a-z]?)", label
+        ):
+            return " ".join(match[1].replace("&", "and").split()), match[2]
+    else:
+        body = label
+    body = re.sub(r"\x03\d+\x03|\x0c", " ", body)
+    years = re.findall(r"(?<!\d)((?:1[5-9]|20)\d\d)[a-z]?(?!\d)", body)
+    head = re.split(r"(?:1[5-9]|20)\d\d|[\"“]|``|et al", body)[0][:300]
+    names = re.findall(
+        r"(?:\b[A-Z]\.[-\s~]*)+((?:(?:van|von|de|der|den|la|le)\s+)*[A-Z][\w'’-]+)",
+        head,
+    )
+    if not names or re.match(r"\s*[A-Z][\w'’-]+,\s*[A-Z]\.", head):
+        turned = re.findall(r"([A-Z][\w'’-]+),?\s+(?:[A-Z]\.[-\s]*)+", head)
+        names = turned or names
+    if "et al" in body[:120] and names:
+        return f"{names[0]} et al.", years[0] if years else ""
+    return _joined(names), years[0] if years else ""
+
+
+def _from_table(table: str, key: str) -> tuple[str, str]:
+    """Authors and year from a .bib file or from the .bbl that biber writes."""
+    start = re.search(
+        r"(?:@\w+\s*[{(]\s*|\\entry\{)" + re.escape(key) + r"\s*[,}]", table
+    )
+    if not start:
+        return "", ""
+    entry = table[start.end() : start.end() + 20_000]
+    if stop := re.search(r"\n\s*@\w+\s*[{(]|\\endentry", entry):
+        entry = entry[: stop.start()]
+    families = re.findall(r"family=\{+([^{}]+)\}", entry)
+    year = re.search(
+        r"(?i)\b(?:year|date)\s*=\s*[{\"]*\s*(\d{4})|\\field\{year\}\{(\d{4})\}", entry
+    )
+    shown = (year[1] or year[2]) if year else ""
+    if families:
+        return _joined(families), shown
+    author = re.search(r"(?i)\b(?:author|editor|collaboration)\s*=\s*", entry)
+    if not author:
+        return "", ""
+    value = _value(entry[author.end() :])
+    names = []
+    for person in re.split(r"\s+and\s+", value):
+        person = person.strip()
+        grouped = re.match(r"\{(.*?)\}\s*(?:,|$)", person)
+        person = _unaccent(grouped[1] if grouped else person)
+        if grouped or "," in person:
+            names.append(person.split(",")[0].strip())
+        elif person:
+            words = person.split()
+            first = next(
+                (i for i, word in enumerate(words[:-1]) if word[0].islower()), -1
+            )
+            names.append(" ".join(words[first:]))
+    return _joined([name for name in names if name]), shown
+
+
+def _value(text: str) -> str:
+    """A field's value: what stands in its braces or quotes."""
+    depth = 0
+    for position, sign in enumerate(text[:5000]):
+        depth += (sign == "{") - (sign == "}")
+        if position and (sign == "}" and depth == 0 or sign == '"' and depth == 0):
+            return " ".join(text[1:position].split())
+    return ""
+
+
+def _unaccent(name: str) -> str:
+    """A name out of BibTeX: accents put on their letters."""
+    from cosmosage.latex.symbols import ACCENTS, CHARACTERS  # pylint: disable=C0415
+    import unicodedata  # pylint: disable=C0415
+
+    name = re.sub(
+        r"\\([\"'`^~=.uvHckr])\s*\{?\\?([A-Za-z])\}?",
+        lambda match: unicodedata.normalize("NFC", match[2] + ACCENTS[match[1]]),
+        name,
+    )
+    name = re.sub(r"\\([A-Za-z]+)\s*", lambda match: CHARACTERS.get(match[1], ""), name)
+    return re.sub(r"[{}\\]", "", name).replace("~", " ").strip()
+
+
+def _joined(names: list[str]) -> str:
+    if len(names) > 2 or (len(names) == 2 and names[1] == "others"):
+        return f"{names[0]} et al."
+    return " and ".join(names)
+
+
+def cite(engine: Any, names: Names, text: str) -> str:
+    """Put names and years, or nothing, where the citations' marks are."""
+    by_name = _author_year(engine)
+
+    def replace(match: re.Match[str]) -> str:
+        citation = engine.citations[int(match[1])]
+        left = text[max(0, match.start() - 300) : match.start()].rstrip()
+        right = text[match.end() : match.end() + 40]
+        return _shown(citation, names, by_name, left, right, engine.aliases)
+
+    return re.sub("\x01([0-9]+)\x01", replace, text)
+
+
+def _author_year(engine: Any) -> bool:
+    """Whether ``\\cite`` prints names in this document's style."""
+    if re.search(r"\bnumbers\b|\bsuper\b", engine.options) or ",cite" in engine.options:
+        return False
+    return "natbib" in engine.options or bool(
+        re.match(r"aastex|emulateapj|mn|aa\b|apj", engine.document_class)
+    )
+
+
+def _shown(
+    citation: Citation,
+    names: Names,
+    by_name: bool,
+    left: str,
+    right: str,
+    aliases: dict[str, str],
+) -> str:
+    command = citation.command
+    left = re.sub("\x01[0-9]+\x01|\x03[0-9]+\x03", "x", left)
+    inside = left.rfind("(") > left.rfind(")") or left.rfind("[") > left.rfind("]")
+    if command == "citetalias":
+        return " and ".join(aliases.get(key, "") for key in citation.keys) or HOLE
+    if command in _OPEN:
+        starts = (
+            not left or left[-1] in ".:\f" and re.match(r"\s+[a-z]", right) is not None
+        )
+        word = by_name or starts or _WORD_BEFORE.search(left) is not None
+        if not word or inside or re.match(r"\s*\)", right):
+            return HOLE
+    elif command in _BARE:
+        if inside:
+            return HOLE
+    elif command == "citeyearpar" or command == "citeyear":
+        years = [names.of(key)[1] for key in citation.keys]
+        shown = ", ".join(year for year in years if year)
+        if (
+            not shown
+            or left.endswith("(")
+            and not re.search(r"[A-Z][\w.]+\s*\($", left)
+        ):
+            return HOLE
+        return f"({shown})" if command == "citeyearpar" else shown
+    elif command not in _TEXTUAL and command not in _AUTHOR:
+        return HOLE
+    people = [names.of(key) for key in citation.keys]
+    if not all(name for name, _ in people) or not people:
+        return HOLE
+    if command in _AUTHOR:
+        each = [name for name, _ in people]
+    elif inside or command in _BARE:
+        each = [f"{name} {year}".strip() for name, year in people]
+    else:
+        each = [f"{name} ({year})" if year else name for name, year in people]
+    listed = ", ".join(each[:-1]) + " and " + each[-1] if len(each) > 1 else each[0]
+    return NAMED + listed
+
+
+def point(engine: Any, text: str) -> str:
+    """Put numbers where the references' marks are."""
+
+    def replace(match: re.Match[str]) -> str:
+        command, keys = engine.references[int(match[1])]
+        found = [engine.labels.get(key.strip()) for key in keys.split(",")]
+        known = [pair for pair in found if pair and pair[0]]
+        if not known or command in ("pageref", "nameref"):
+            return GAP
+        numbers = [number for number, _ in known]
+        kind = known[0][1]
+        if (
+            command == "eqref"
+            or command.lower() in ("cref", "autoref")
+            and kind == "equation"
+        ):
+            if command != "autoref":
+                numbers = [f"({number})" for number in numbers]
+        listed = numbers[0]
+        if len(numbers) > 1:
+            listed = ", ".join(numbers[:-1]) + " and " + numbers[-1]
+        if command.lower() not in ("autoref", "cref", "vref", "fullref"):
+            return listed
+        noun = _NOUNS.get(kind, kind.capitalize())
+        if len(numbers) > 1:
+            noun = "Appendices" if noun == "Appendix" else noun + "s"
+        return f"{noun} {listed}"
+
+    return re.sub("\x04([0-9]+)\x04", replace, text)

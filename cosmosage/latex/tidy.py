@@ -1,0 +1,160 @@
+"""The last pass over finished text: blanks, quotes, and the traces of what was taken out."""
+
+import re
+from typing import Any
+
+from cosmosage.latex.expand import PARAGRAPH
+from cosmosage.latex.references import GAP, HOLE, NAMED, Names, cite, point
+
+_FILLER = (
+    r"(?:e\.\s?g\.|i\.\s?e\.|see|also|cf\.?|and|or|references?|therein|for|example|review|in|a|an"
+    r"|the|recent|reviews?|as|by|from|of|instance|more|details|therein|\d{4}|others|hereafter"
+    r"|respectively|original|Refs?\.?|but|"
+    r"[,;.:&\s~])"
+)
+_BRACKETS = re.compile(rf"\s*[(\[]{_FILLER}*{HOLE}(?:{_FILLER}|{HOLE})*[)\]]")
+_NOUN = (
+    r"(?:[Ff]ig(?:ure|s|ures)?\.?|FIG\.|FIGURE|[Tt]ab(?:le|les|s)?\.?|[Ss]ec(?:tion|tions|t|ts|s)?\.?"
+    r"|[Ee]q(?:uation|uations|n|ns|s)?\.?|[Aa]pp(?:endix|endices|s)?\.?|[Cc]hap(?:ter|ters)?\.?"
+    r"|[Aa]lg(?:orithm|orithms)?\.?|[Ll]istings?|[Pp]anels?|[Pp]ages?|[Pp]p?\.|§+|[Tt]heorems?"
+    r"|[Ll]emmas?|[Ss]teps?|[Ii]tems?|[Pp]ropositions?|[Dd]efinitions?)"
+)
+_GAP_BRACKET = re.compile(
+    rf"\s*[(\[](?:see|cf\.?|also|e\.g\.,?|and|in|left|right|panels?|{_NOUN}|[,;~\s&()]|{GAP}|-|–)*{GAP}"
+    rf"(?:and|{_NOUN}|[,;~\s&]|{GAP}|-|–|[a-z]\b|left|right|panels?|top|bottom|below|above)*[)\]]"
+)
+_GAP_NOUN = re.compile(
+    rf"(?P<start>^|[.:]\s+|\f\s*)?(?:\bthe\s+)?\b(?P<noun>{_NOUN})[\s~]*\(?{GAP}\)?"
+    rf"(?:\s*(?:,|and|to|-+|–|&)\s*\(?{GAP}\)?)*"
+)
+_FULL = {
+    "fig": "figure",
+    "tab": "table",
+    "sec": "section",
+    "eq": "equation",
+    "app": "appendix",
+    "cha": "chapter",
+    "alg": "algorithm",
+    "lis": "listing",
+    "pan": "panel",
+    "pag": "page",
+    "the": "theorem",
+    "lem": "lemma",
+    "ste": "step",
+    "ite": "item",
+    "pro": "proposition",
+    "def": "definition",
+}
+
+
+def finish(engine: Any, names: Names, text: str) -> str:
+    """The Markdown behind a text with marks.
+
+    Args:
+        engine: the reader that wrote it: its formulas, labels, citations.
+        names: authors and years by key.
+        text: the joined pieces.
+    """
+    text = cite(engine, names, point(engine, text))
+    if HOLE in text or NAMED in text:
+        text = _close_holes(text)
+    if GAP in text:
+        text = _close_gaps(text)
+    text = _typography(text)
+    text = _blanks(text)
+    if "\x03" in text:
+        text = _formulas(engine, names, text)
+    if "\x02" in text:
+        text = re.sub("\x02[0-9]+\x02", lambda match: engine.raw_text(match[0]), text)
+    text = re.sub(r"[\x00-\x08\x0b-\x1f]", "", text)
+    return text.strip()
+
+
+def _close_holes(text: str) -> str:
+    """Take away the punctuation that held a citation."""
+    text = re.sub(rf"(?:\b[Rr]efs?\.|\b[Rr]eferences?)[\s~]*{NAMED}", "", text)
+    text = text.replace(NAMED, "")
+    text = re.sub(rf"{HOLE}(?:[\s,;]*{HOLE})+", HOLE, text)
+    text = _BRACKETS.sub("", text)
+    text = re.sub(rf"(?<=\()\s*{HOLE}\s*[,;]?\s*", "", text)
+    text = re.sub(
+        rf"[\s,;]*(?:\b(?:see(?: also)?|e\.g\.|cf\.)[,\s~]*)?{HOLE}\s*(?=[)\]])",
+        "",
+        text,
+    )
+    text = re.sub(
+        rf"\s+(?:in|by|of|from|see|following|with|to|[Rr]efs?\.?|[Rr]eferences?)[\s~]+{HOLE}"
+        r"(?=\s*[.,;:)])",
+        "",
+        text,
+    )
+    text = re.sub(rf"\s*\b(?:[Rr]efs?\.|[Rr]eferences?)[\s~]*{HOLE}", " ", text)
+    text = re.sub(rf"([,;])\s*{HOLE}\s*(?=[,;.])", "", text)
+    text = re.sub(rf"\s*{HOLE}(?=\s*[.,;:!?)\]])\s*", "", text)
+    text = re.sub(rf"\s*{HOLE}\s*", " ", text)
+    return re.sub(r"\s*\((?:\s|[,;])*\)|\s*\[(?:\s|[,;])*\]", "", text)
+
+
+def _close_gaps(text: str) -> str:
+    """Let the noun stand alone where a number is missing."""
+    text = _GAP_BRACKET.sub("", text)
+
+    def alone(match: re.Match[str]) -> str:
+        noun = match["noun"].lower().strip(".")
+        full = _FULL.get(noun[:3], _FULL.get(noun[:2], "section"))
+        start = match["start"]
+        return f"{start}The {full}" if start is not None else f"the {full}"
+
+    text = _GAP_NOUN.sub(alone, text)
+    text = re.sub(rf"\s*[(\[][\s,]*{GAP}[\s,]*[)\]]", "", text)
+    return re.sub(rf"\s*{GAP}(?=\s*[.,;:)])|{GAP}", "", text)
+
+
+def _typography(text: str) -> str:
+    text = text.replace("``", '"').replace("''", '"').replace("`", "'")
+    return text.replace("---", "—").replace("--", "–")
+
+
+def _blanks(text: str) -> str:
+    """Blanks to one, paragraphs to a blank line, list items to lines."""
+    text = text.replace("\xa0", " ")
+    text = re.sub(r"[ \t\n]+", " ", text)
+    text = re.sub(r"[ \f]*\x05", "\x05", text)
+    text = re.sub(r" ?(?:\f[ \f]*)+", "\n\n", text)
+    text = re.sub(r" +([,;.:!?)])(?=[\s)]|$)", r"\1", text)
+    # the first item of a list follows a paragraph, the others a line
+    text = re.sub(r"\n\n\x05|\x05", "\n", text.replace("\x05", "\x05"))
+    text = re.sub(r"(?<!\n)\n(?=\x06*(?:- |\d+\. ))(?<![\n])", "\n", text)
+    text = text.replace("\x06", "  ")
+    text = _open_lists(text)
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _open_lists(text: str) -> str:
+    """A blank line before the first item of a list."""
+    lines = text.split("\n")
+    out: list[str] = []
+    item = re.compile(r"\s*(?:- |\d+\. )")
+    for line in lines:
+        if item.match(line) and out and out[-1] and not item.match(out[-1]):
+            if not out[-1].startswith("  "):
+                out.append("")
+        out.append(line.rstrip())
+    return "\n".join(out)
+
+
+def _formulas(engine: Any, names: Names, text: str) -> str:
+    # two formulas that touch would read as one display
+    text = text.replace("\x03\x03", "\x03 \x03")
+
+    def restore(match: re.Match[str]) -> str:
+        formula = engine.formulas[int(match[1])]
+        if "\x04" in formula or "\x01" in formula:
+            formula = cite(engine, names, point(engine, formula))
+            formula = re.sub(rf"[{HOLE}{GAP}{NAMED}]", "", formula)
+        return formula
+
+    return re.sub("\x03([0-9]+)\x03", restore, text)
+
+
+assert PARAGRAPH == "\f"
