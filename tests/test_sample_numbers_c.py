@@ -7,6 +7,7 @@ value and how far the printed number may lie from it: half of its last digit, or
 the book says "about".
 """
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -364,6 +365,13 @@ def test_no_row_is_trivial():
     """Every row's tolerance is at most a twentieth of its number."""
     loose = [words for _, words, value, tolerance in ROWS if tolerance > value / 20]
     assert not loose
+
+
+def test_pdf_is_of_this_source():
+    """The PDF names its source's hash; else run the command in the main file's head."""
+    source = b"".join(path.read_bytes() for path in sorted(CHAPTERS.glob("*.tex")))
+    pdf = CHAPTERS.parent / "cosmology-by-numbers.pdf"
+    assert hashlib.sha256(source).hexdigest().encode() in pdf.read_bytes()
 
 
 def test_questions_are_balanced():
