@@ -1,0 +1,224 @@
+"""The embedded sample: what is served equals what the readable sources give, and is whole."""
+
+import gzip
+import importlib.util
+import io
+import math
+import re
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import pymupdf
+import pytest
+
+from cosmosage.documents import read_jsonl
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = ROOT / "sample"
+SOURCES = SAMPLE / "arxiv" / "sources"
+LISTING = list(read_jsonl(SAMPLE / "arxiv" / "listing.jsonl"))
+QUESTIONS = list(read_jsonl(SAMPLE / "questions" / "questions.jsonl"))
+NAMES = [f"{record['id'].replace('/', '_')}v{record['version']}" for record in LISTING]
+
+SPEC = importlib.util.spec_from_file_location("sample_build", SAMPLE / "build.py")
+builder = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(builder)
+
+
+def shape(payload: bytes) -> str:
+    """``pdf``, ``tar`` or ``tex``, from the bytes alone."""
+    if payload.startswith(b"%PDF-"):
+        return "pdf"
+    content = gzip.decompress(payload)
+    return "tar" if content[257:262] == b"ustar" else "tex"
+
+
+def files(payload: bytes) -> dict[str, bytes]:
+    """The files in a gzipped source."""
+    content = gzip.decompress(payload)
+    if shape(payload) == "tex":
+        return {"": content}
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        return {
+            member.name: archive.extractfile(member).read()
+            for member in archive.getmembers()
+            if member.isfile()
+        }
+
+
+def test_the_committed_sample_is_what_the_builder_makes(tmp_path):
+    """Compared unpacked, since zlib's libraries compress differently."""
+    kept = tmp_path / "arxiv" / "sources"
+    kept.mkdir(parents=True)
+    for name in builder.PDF_ONLY:
+        (kept / name).write_bytes((SOURCES / name).read_bytes())
+    counts = builder.build(SAMPLE, tmp_path)
+    assert counts == {"papers": len(LISTING), "questions": len(QUESTIONS)}
+    for name in ("arxiv/listing.jsonl", "questions/questions.jsonl"):
+        assert (tmp_path / name).read_bytes() == (SAMPLE / name).read_bytes(), name
+    assert sorted(path.name for path in kept.iterdir()) == sorted(NAMES)
+    for name in NAMES:
+        made, committed = (kept / name).read_bytes(), (SOURCES / name).read_bytes()
+        if name in builder.PDF_ONLY:
+            assert made == committed, name
+        else:
+            assert gzip.decompress(made) == gzip.decompress(committed), name
+
+
+def test_building_twice_gives_the_same_bytes(tmp_path):
+    """No time, owner or name of the machine is in what is served."""
+    folder = SAMPLE / "papers" / "2600.00016v1"
+    assert builder.as_served(folder) == builder.as_served(folder)
+    archive = gzip.decompress(builder.as_served(folder))
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        members = opened.getmembers()
+    assert [member.name for member in members] == sorted(
+        member.name for member in members
+    )
+    assert {
+        (member.mtime, member.uid, member.gid, member.uname) for member in members
+    } == {(0, 0, 0, "")}
+    (tmp_path / "ms.tex").write_text("text")
+    (tmp_path / "ms.log").write_text("left by TeX")
+    assert shape(builder.as_served(tmp_path)) == "tex"
+
+
+def test_the_pdf_is_made_from_its_source():
+    """It names the hash of its TeX, and its text is that paper's."""
+    for name, main in builder.PDF_ONLY.items():
+        payload = builder.as_pdf(SAMPLE / "papers" / name, main, SOURCES / name)
+        assert payload == (SOURCES / name).read_bytes()
+        with pymupdf.open(stream=payload, filetype="pdf") as paper:
+            text = " ".join("".join(page.get_text() for page in paper).split())
+        assert "dark-energy equation of state in two parameters" in text
+        assert "The line w = −1 is called the phantom divide" in text
+
+
+def test_listing_and_sources_belong_together():
+    """A record a source, at least 24 papers, with every field that is read later."""
+    assert sorted(NAMES) == sorted(path.name for path in SOURCES.iterdir())
+    assert len(set(NAMES)) == len(NAMES)
+    assert len({record["id"] for record in LISTING}) >= 24
+    assert LISTING == sorted(
+        LISTING, key=lambda record: (record["id"], record["version"])
+    )
+    for record in LISTING:
+        assert re.fullmatch(
+            r"2600\.\d{5}|[a-z-]+/\d{2}00\d{3}", record["id"]
+        ), "month 00"
+        assert record["title"] and record["abstract"] and record["authors"]
+        assert record["categories"][0].startswith("astro-ph")
+        assert re.fullmatch(r"202[56]-\d\d-\d\dT00:00:00Z", record["published"])
+        assert record["published"] <= record["updated"]
+        assert record["licence"].startswith("http")
+    assert (
+        max(Counter(record["id"] for record in LISTING).values()) == 2
+    ), "one has versions"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_source_is_whole(name):
+    """Its braces match and every file that it asks for is there."""
+    payload = (SOURCES / name).read_bytes()
+    if shape(payload) == "pdf":
+        assert payload.rstrip().endswith(b"%%EOF")
+        return
+    parts = files(payload)
+    texts = {path: content.decode("latin-1") for path, content in parts.items()}
+    if "%auto-ignore" in texts.get("", ""):
+        assert "withdrawn" in texts[""]
+        return
+    main = [text for text in texts.values() if "\\documentclass" in text]
+    assert len(main) == 1 and "\\end{document}" in main[0]
+    for text in texts.values():
+        bare = re.sub(r"(?<!\\)%.*|\\[{}%\\]", "", text)
+        assert bare.count("{") == bare.count("}")
+        for wanted in re.findall(r"\\(?:input|include)\{([^}]+)\}", bare):
+            assert wanted in texts or f"{wanted}.tex" in texts
+
+
+def test_the_sample_has_the_shapes_that_arxiv_serves():
+    """Several files, one file, PDF, withdrawn; four classes; one Latin-1; an old id."""
+    payloads = {name: (SOURCES / name).read_bytes() for name in NAMES}
+    shapes = Counter(shape(payload) for payload in payloads.values())
+    assert shapes["pdf"] == 1 and shapes["tar"] >= 6 and shapes["tex"] >= 8
+    contents = [
+        content
+        for payload in payloads.values()
+        if shape(payload) != "pdf"
+        for content in files(payload).values()
+    ]
+    assert sum(b"%auto-ignore" in content for content in contents) == 1
+    for kind in (b"article}", b"aastex631}", b"mnras}", b"revtex4-2}"):
+        assert sum(kind in content for content in contents) >= 3, kind
+    broken = 0
+    for content in contents:
+        try:
+            content.decode("utf-8")
+        except UnicodeDecodeError:
+            broken += 1
+    assert broken >= 1, "one file is Latin-1"
+    assert any("/" in record["id"] for record in LISTING)
+
+
+def test_one_paper_nearly_repeats_another():
+    """The corpus's near-duplicate step has something to find: 3-gram Jaccard above 0.7."""
+
+    def grams(name: str) -> set[tuple[str, ...]]:
+        parts = files((SOURCES / name).read_bytes())
+        words = re.findall(
+            r"[a-z]+", " ".join(p.decode() for p in parts.values()).lower()
+        )
+        return set(zip(words, words[1:], words[2:]))
+
+    first, second = grams("2600.00016v1"), grams("2600.00026v1")
+    assert 0.7 < len(first & second) / len(first | second) < 0.95
+
+
+def test_the_questions_are_answered_by_documents_that_exist():
+    """100 with a document and 40 without, each with four different choices."""
+    assert len(QUESTIONS) == 140
+    assert len({question["id"] for question in QUESTIONS}) == 140
+    assert len({question["question"] for question in QUESTIONS}) == 140
+    papers = {f"arxiv:{record['id']}v{record['version']}" for record in LISTING}
+    answered = [question for question in QUESTIONS if question["document"] is not None]
+    assert len(answered) == 100
+    for question in QUESTIONS:
+        assert len(set(question["choices"])) == 4, question["id"]
+        assert question["answer"] in range(4), question["id"]
+        assert question["subject"], question["id"]
+        document = question["document"]
+        if document is not None and not document.startswith("book:"):
+            assert document in papers, question["id"]
+    books = {
+        q["document"].split("#")[0]
+        for q in answered
+        if q["document"].startswith("book:")
+    }
+    assert len(books) == 1
+
+
+def test_the_right_answer_cannot_be_guessed_from_its_place_or_length():
+    """Places are balanced, and the longest choice is right no more often than by chance."""
+    places = Counter(question["answer"] for question in QUESTIONS)
+    assert (
+        sum((places[place] - 35) ** 2 / 35 for place in range(4)) < 7.8
+    )  # chi2, 3 d.o.f., 5 %
+    for groups in (
+        QUESTIONS,
+        [question for question in QUESTIONS if question["document"] is not None],
+        [question for question in QUESTIONS if question["document"] is None],
+    ):
+        for extreme in (max, min):
+            hits = 0.0  # a tie of n choices that holds the right one counts as 1/n
+            for question in groups:
+                lengths = [len(choice) for choice in question["choices"]]
+                best = extreme(lengths)
+                if lengths[question["answer"]] == best:
+                    hits += 1 / lengths.count(best)
+            spread = math.sqrt(len(groups) * 0.25 * 0.75)
+            assert (hits - len(groups) / 4) / spread < 2.5, (
+                extreme.__name__,
+                len(groups),
+            )
