@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmosage.books import layout
+from cosmosage.books.spans import Page
 
 _TOKEN = re.compile(r'\(|\)|"(?:[^"\\]|\\.)*"|[^\s()"]+', re.DOTALL)
 _ESCAPE = re.compile(rb'\\([0-7]{1,3}|[\\"abfnrtv])')
@@ -27,7 +28,7 @@ _POINTS = (
 )
 
 
-def djvu_pages(path: Path, limit_s: float = 300.0) -> list[layout.Page]:
+def djvu_pages(path: Path, limit_s: float = 300.0) -> list[Page]:
     """The pages of a DjVu file as rows.
 
     Raises:

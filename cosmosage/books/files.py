@@ -16,9 +16,10 @@ from typing import Any
 
 import pymupdf
 
-from cosmosage.books import flow, layout, markup
+from cosmosage.books import blocks, flow, heads, layout, markup
 from cosmosage.books.djvu import djvu_pages
 from cosmosage.books.glyphs import garbled
+from cosmosage.books.spans import Page
 
 ENDINGS = (".pdf", ".djvu", ".djv", ".epub", ".html", ".htm", ".xhtml", ".txt", ".md")
 STATUSES = ("ok", "ocr", "empty", "garbled", "encrypted", "damaged")
@@ -218,13 +219,13 @@ def _pdf_pages(
         return _unreadable(
             "damaged" if repaired else "empty", repaired or "the file has no pages"
         )
-    pages: list[layout.Page] = []
+    pages: list[Page] = []
     drawn: dict[int, bool] = {}
     faults: dict[int, str] = dict(skip)
     ocr: dict[int, str] = {}
     for number in range(1, count + 1):
         tell(number)
-        page = layout.Page(number, 612.0, 792.0, [])
+        page = Page(number, 612.0, 792.0, [])
         if number not in skip:
             pymupdf.TOOLS.reset_mupdf_warnings()
             try:
@@ -270,7 +271,7 @@ def _repair_note(path: Path) -> str:
     return "the file's cross-reference table is broken and was rebuilt"
 
 
-def _check_lengths(pages: list[layout.Page], faults: dict[int, str]) -> None:
+def _check_lengths(pages: list[Page], faults: dict[int, str]) -> None:
     for page in pages:
         if page.characters > MAX_CHARACTERS:
             faults[page.number] = (
@@ -280,19 +281,19 @@ def _check_lengths(pages: list[layout.Page], faults: dict[int, str]) -> None:
 
 
 def _composed(
-    pages: list[layout.Page],
+    pages: list[Page],
     found: Read,
     drawn: dict[int, bool],
     faults: dict[int, str],
     outline: list[Any],
 ) -> Read:
     """Pages of rows to pages of text."""
-    dropped = flow.Dropped()
-    how = flow.manner(pages)
-    flow.remove_heads(pages, dropped)
-    parts = [flow.blocks(page, how) for page in pages]
-    flow.follow_outline(parts, outline)
-    flow.set_levels(parts, how)
+    dropped = heads.Dropped()
+    how = heads.manner(pages)
+    heads.remove_heads(pages, dropped)
+    parts = [blocks.blocks(page, how) for page in pages]
+    blocks.follow_outline(parts, outline)
+    blocks.set_levels(parts, how)
     for page, text in zip(pages, flow.texts(parts, how, dropped)):
         kept = PageText(page.number, "ok", text)
         if page.number in faults:
@@ -313,7 +314,7 @@ def _has_tesseract() -> bool:
     return shutil.which("tesseract") is not None
 
 
-def _recognised(leaf: Any, number: int) -> layout.Page:
+def _recognised(leaf: Any, number: int) -> Page:
     """The page as Tesseract reads its picture; its boxes are in points again."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder, "page.png")

@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 PAGE_LIMIT_S = 60.0  # the slowest honest page (a map drawn in vectors) took 4 s
+START_LIMIT_S = (
+    120.0  # loading the engine takes .3 s, on a busy machine several seconds
+)
 MEMORY_LIMIT = 6 * 2**30  # bytes of address space; a 2,000-page book needs under 1 GiB
 TRIES = 5  # how many pages may kill the engine before the file is given up
 
@@ -97,6 +100,7 @@ class Engine:
             root = str(Path(__file__).resolve().parents[2])
             paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
             self._said = queue.Queue()
+            # pylint: disable-next=consider-using-with  # it outlives this call; see close()
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "cosmosage.books.worker"],
                 stdin=subprocess.PIPE,
@@ -109,6 +113,8 @@ class Engine:
             threading.Thread(
                 target=_listen, args=(self._child.stdout, self._said), daemon=True
             ).start()
+            with contextlib.suppress(queue.Empty):
+                self._said.get(timeout=START_LIMIT_S)
         return self._child
 
     def close(self) -> None:
@@ -145,6 +151,7 @@ def serve() -> None:
             answers.write(json.dumps(message) + "\n")
             answers.flush()
 
+        say({"ready": True})
         for line in sys.stdin:
             request = json.loads(line)
             skip = {int(page): why for page, why in request["skip"].items()}

@@ -1,0 +1,290 @@
+"""Rows to blocks, each with its role: text, heading, formula, code, note or debris."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from cosmosage.books.heads import Manner, WORD, key
+from cosmosage.books.spans import MARGIN, Page, Row
+
+_CAPTION = re.compile(
+    r"(?:fig(?:ure|\.)|table|tab\.|plate|listing|algorithm|scheme|box)\s*(?:[A-Z]?\d+|[IVX]+\b)",
+    re.IGNORECASE,
+)
+
+
+ITEM = re.compile(
+    r"(?:[•◦▪■‣●○–—*]|\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})[.)]|\[\d{1,3}\]|\[[A-Z]\w+\d\d\w?\])\s+"
+)
+
+
+ENDS = re.compile(r"[.?!:;][\"'”’)\]]*$")
+
+
+OPEN = re.compile(
+    r"[,–—-]$|\b(?:a|an|and|as|at|by|for|from|in|is|of|on|or|that|the|to|with)$"
+)
+
+
+_NUMBERED = re.compile(
+    r"(?:(?:chapter|appendix|part|lecture)\s+)?([A-Z]|\d{1,2}|[IVX]+)((?:\.\d+)*)[.:]?\s+\S",
+    re.I,
+)
+
+
+TAG = re.compile(r"\s*\(\s*[A-Z]?\d+(?:\.\d+)*[a-z]?\s*\)\.?$")
+
+
+@dataclass(slots=True)
+class Block:
+    """Rows that belong together, in one role."""
+
+    kind: str
+    """``text``, ``heading``, ``formula``, ``code``, ``note`` (caption, footnote) or ``debris``."""
+    rows: list[Row]
+    level: int = 0
+    """Of a heading, 1 for a chapter."""
+
+    @property
+    def first(self) -> Row:
+        return self.rows[0]
+
+    @property
+    def last(self) -> Row:
+        return self.rows[-1]
+
+
+def blocks(page: Page, how: Manner) -> list[Block]:
+    """A page's blocks in reading order; captions and footnotes after the text around them."""
+    out: list[Block] = []
+    for row in page.rows:
+        kind = _row_kind(row, how)
+        if out and not _breaks(out[-1], row, kind, how):
+            out[-1].rows.append(row)
+        else:
+            out.append(Block(kind, [row]))
+    for block in out:
+        _judge(block, how)
+    _footnotes(out, page, how)
+    return out
+
+
+def _row_kind(row: Row, how: Manner) -> str:
+    if row.mono and len(row.text) > 3:
+        return "code"
+    if row.prose >= 0.5:
+        return "text"
+    flush = row.x0 < row.left + 0.5 * row.size
+    full = row.x1 > row.right - 2 * row.size
+    if flush and full and not (row.maths or row.stacked and row.prose < 0.2):
+        return "text"  # a line of a paragraph, full of numbers and names
+    if row.maths or row.stacked or not flush and TAG.search(row.text):
+        return "formula"
+    if row.prose < 0.4 and not flush and not full:
+        return "formula" if re.search(r"[=<>+≤≥$]", row.text) else "debris"
+    if row.prose < 0.2 and row.x1 < row.right - 3 * how.size:
+        return "debris"
+    return "text"
+
+
+def _breaks(block: Block, row: Row, kind: str, how: Manner) -> bool:
+    """Whether a row begins a new block."""
+    last = block.last
+    if row.column != last.column or row.base < last.base:
+        return True
+    gap = row.base - last.base
+    if kind != block.kind:
+        # a short or formula-heavy line inside a paragraph: flush left, at its leading
+        near = gap < 1.3 * how.leading and row.x0 < max(row.left, block.rows[-1].x0) + 2
+        return not (near and block.kind == "text" and not ENDS.search(last.text))
+    if kind == "formula":
+        return gap > 2.2 * how.leading
+    if kind == "code":
+        return gap > 2.5 * row.size
+    if (
+        abs(row.size - last.size) > 0.08 * how.size + 0.3
+        or row.bold != last.bold
+        and (
+            row.bold
+            or len(last.text) < 0.7 * len(row.text)
+            or ENDS.search(last.text) is not None
+        )
+        and gap > 1.1 * row.size
+    ):
+        if not (abs(row.size - last.size) < 1.2 and _goes_on(last, row)):
+            return True
+    leading = how.leading * row.size / how.size
+    if gap > 1.3 * leading:
+        return not (
+            gap < 2.0 * leading and _goes_on(last, row) and row.x0 < row.left + row.size
+        )
+    if ITEM.match(row.text) and (
+        row.x0 <= block.first.x0 + 2 or ENDS.search(last.text)
+    ):
+        return bool(ENDS.search(last.text)) or bool(ITEM.match(block.first.text))
+    shift = row.x0 - last.x0
+    if shift > 0.6 * row.size:
+        hanging = len(block.rows) == 1 and (
+            ITEM.match(last.text)
+            or last.x1 > last.right - 2 * row.size
+            and not ENDS.search(last.text)
+        )
+        centred = abs(row.x0 + row.x1 - last.x0 - last.x1) < row.size
+        return not hanging and not centred and not OPEN.search(last.text)
+    if shift < -0.6 * row.size and len(block.rows) > 1:
+        centred = abs(row.x0 + row.x1 - last.x0 - last.x1) < row.size
+        return not centred and not _goes_on(last, row)
+    short = last.x1 < last.right - 4 * row.size
+    return (
+        short
+        and bool(ENDS.search(last.text))
+        and not row.text[:1].islower()
+        and shift < 1
+    )
+
+
+def _goes_on(last: Row, row: Row) -> bool:
+    """Whether the words say that a sentence runs on from one row to the next."""
+    if ENDS.search(last.text):
+        return False
+    return (
+        bool(OPEN.search(last.text)) or row.text[:1].islower() or row.text[:1] in "$("
+    )
+
+
+def _judge(block: Block, how: Manner) -> None:
+    """Give a block of text its role by how it looks and what it says."""
+    text = " ".join(row.text for row in block.rows)
+    if block.kind != "text":
+        return
+    if block.first.column == MARGIN:
+        block.kind = "note" if sum(char.isalpha() for char in text) > 30 else "debris"
+        return
+    marks = sum(len(row.text) for row in block.rows)
+    prose = sum(row.prose * len(row.text) for row in block.rows) / max(marks, 1)
+    if _CAPTION.match(text) and (len(text) > 25 or block.first.size < how.size):
+        if re.match(r"\w+\.?\s*\S+?[.:|]|\w+\.?\s*\S+\s+[A-Z]", text):
+            block.kind = "note"
+            return
+    letters = sum(char.isalpha() for char in text)
+    large = block.first.size > 1.12 * how.size
+    if (
+        len(block.rows) <= 3
+        and len(text) < 160
+        and letters >= 4
+        and letters > 0.5 * len(text)
+    ):
+        bold = all(row.bold for row in block.rows)
+        upper = text.upper() == text and len(WORD.findall(text)) > 0
+        numbered = _NUMBERED.match(text)
+        slanted = (
+            numbered and len(block.rows) == 1 and block.first.italic and len(text) < 80
+        )
+        ended = text.endswith((".", ",", ";")) and not numbered
+        if not ended and (
+            large or bold or slanted or upper and (numbered or len(text) > 6)
+        ):
+            if "$" not in text[:2]:
+                block.kind = "heading"
+                return
+    if prose < 0.35 and not (prose > 0.2 and len(text) > 60 and ENDS.search(text)):
+        block.kind = "debris"
+    elif len(text) < 25 and not ENDS.search(text) and not ITEM.match(text):
+        alone = block.first.x0 > block.first.left + 2 * block.first.size
+        if alone or block.first.size < 0.85 * how.size:
+            block.kind = "debris"
+
+
+def _footnotes(found: list[Block], page: Page, how: Manner) -> None:
+    """Mark small text at the foot of a column as notes."""
+    ends: dict[int, float] = {}
+    for block in found:
+        if block.kind == "text" and block.first.size > 0.93 * how.size:
+            ends[block.first.column] = max(
+                ends.get(block.first.column, 0.0), block.last.base
+            )
+    for block in found:
+        row = block.first
+        low = row.base > max(ends.get(row.column, 0.0), 0.5 * page.height)
+        if (
+            block.kind == "text"
+            and row.size <= 0.93 * how.size
+            and row.column in ends
+            and low
+        ):
+            block.kind = "note"
+
+
+def follow_outline(all_blocks: list[list[Block]], outline: list[Any]) -> None:
+    """Mark the rows that the file's outline (bookmarks) points to as headings of its levels.
+
+    Args:
+        all_blocks: for every page its blocks.
+        outline: what PyMuPDF's ``get_toc`` gives: level, title, page from 1.
+    """
+    for level, title, number, *_ in outline:
+        if not 1 <= number <= len(all_blocks):
+            continue
+        wanted = key(title)
+        for page in (number - 1, number):
+            if page >= len(all_blocks) or not wanted:
+                break
+            place = _find_title(all_blocks[page], wanted)
+            if place:
+                _set_heading(all_blocks[page], *place, min(level, 4))
+                break
+
+
+def _find_title(found: list[Block], wanted: str) -> tuple[int, int, int] | None:
+    """Block, first row and number of rows that say the title."""
+    for i, block in enumerate(found):
+        if block.level:
+            continue
+        for begin in range(len(block.rows)):
+            said = ""
+            for end in range(begin, min(begin + 4, len(block.rows))):
+                said = (said + " " + key(block.rows[end].text)).strip()
+                bare = re.sub(
+                    r"^(?:chapter|section|appendix|part|[a-z]|[ivx]+) ", "", said
+                )
+                if wanted in (said, bare):
+                    return i, begin, end + 1 - begin
+                if not wanted.startswith((said, bare)) and end > begin:
+                    break
+    return None
+
+
+def _set_heading(
+    found: list[Block], i: int, begin: int, count: int, level: int
+) -> None:
+    block = found[i]
+    parts = [
+        Block(block.kind, block.rows[:begin]),
+        Block("heading", block.rows[begin : begin + count], level),
+        Block(block.kind, block.rows[begin + count :]),
+    ]
+    found[i : i + 1] = [part for part in parts if part.rows]
+
+
+def set_levels(all_blocks: list[list[Block]], how: Manner) -> None:
+    """Heading levels: by their numbers where they have them, else by size."""
+    sizes: Counter[float] = Counter()
+    for found in all_blocks:
+        for block in found:
+            if block.kind == "heading":
+                sizes[round(block.first.size)] += 1
+    how.headings = sorted(sizes, reverse=True)
+    for found in all_blocks:
+        for block in found:
+            if block.kind != "heading" or block.level:
+                continue
+            text = block.first.text
+            numbered = _NUMBERED.match(text)
+            rank = how.headings.index(round(block.first.size)) + 1
+            if numbered and numbered[2]:
+                block.level = min(2 + numbered[2].count(".") - 1, 4)
+            elif numbered:
+                block.level = min(rank, 2)
+            else:
+                block.level = min(rank, 4)

@@ -1,0 +1,144 @@
+"""What comes back on every page: the manner of a document, its running heads and numbers."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+
+from cosmosage.books.spans import Page, Row
+
+_PAGE_NUMBER = re.compile(
+    r"(?:page\s*)?[-–—·|\s]*(?:\d{1,4}|[ivxlc]{1,6})[-–—·|\s]*(?:(?:of|/)\s*\d+)?", re.I
+)
+
+
+WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+
+
+@dataclass(slots=True)
+class Dropped:
+    """What was left out of the text on purpose, in characters."""
+
+    heads: int = 0
+    numbers: int = 0
+    formulas: int = 0
+    debris: int = 0
+
+
+@dataclass(slots=True)
+class Manner:
+    """How a document is set: what every page of it is judged against."""
+
+    size: float
+    """Of the running text, points."""
+    leading: float
+    """From baseline to baseline, points."""
+    words: Counter[str] = field(default_factory=Counter)
+    """How often each word stands whole in a row, in lower case."""
+    headings: list[float] = field(default_factory=list)
+    """Sizes of headings, the largest first."""
+
+
+def manner(pages: list[Page]) -> Manner:
+    """Size, leading and vocabulary of a document."""
+    sizes: Counter[float] = Counter()
+    gaps: Counter[float] = Counter()
+    words: Counter[str] = Counter()
+    for page in pages:
+        before: Row | None = None
+        divided = False  # whether the row begins with the rest of a word
+        for row in page.rows:
+            if row.prose > 0.5:
+                sizes[round(row.size * 2) / 2] += len(row.text)
+                if before and before.column == row.column and row.base > before.base:
+                    gaps[round((row.base - before.base) * 2) / 2] += 1
+            before = row
+            found = WORD.findall(row.text.lower())
+            words.update(found[divided : len(found) - row.text.endswith("-")])
+            divided = row.text.endswith("-")
+    size = sizes.most_common(1)[0][0] if sizes else 10.0
+    near = {gap: n for gap, n in gaps.items() if 0.9 * size <= gap <= 2.5 * size}
+    leading = max(near, key=near.__getitem__) if near else 1.2 * size
+    return Manner(size, leading, words)
+
+
+def remove_heads(pages: list[Page], dropped: Dropped) -> None:
+    """Take running heads, feet, page numbers and line numbers off all pages.
+
+    A row in the outer eighth of the page is a head when its words, without digits, stand
+    there on three pages or more; when it is nothing but a number; or when it lies alone on
+    the very line on which a third of all pages have their head, whatever it says (heads
+    that follow the section).
+    """
+    said: Counter[tuple[bool, str]] = Counter()
+    lines: Counter[tuple[bool, int]] = Counter()
+    outer: list[list[tuple[bool, Row, bool]]] = []
+    alone: set[int] = set()
+    for page in pages:
+        found = _outer_rows(page)
+        outer.append(found)
+        said.update({(top, key(row.text)) for top, row, _ in found})
+        off = {
+            id(row) for _, row, edge in found if edge and _stands_off(row, page.rows)
+        }
+        alone |= off
+        lines.update(
+            {(top, round(row.base)) for top, row, _ in found if id(row) in off}
+        )
+    many = max(3, len(pages) / 3)
+    for page, found in zip(pages, outer):
+        gone: set[int] = set()
+        for top, row, _ in found:
+            words = key(row.text)
+            again = said[top, words] >= 3 and len(words) > 2
+            number = bool(_PAGE_NUMBER.fullmatch(row.text.replace("$", "").strip()))
+            on_line = sum(lines[top, round(row.base) + d] for d in (-1, 0, 1)) >= many
+            bare = on_line and id(row) in alone and len(row.text) < 120
+            if again or number or bare:
+                gone.add(id(row))
+                if number:
+                    dropped.numbers += len(row.text)
+                else:
+                    dropped.heads += len(row.text)
+        gone |= _line_numbers(page.rows, dropped)
+        page.rows = [row for row in page.rows if id(row) not in gone]
+
+
+def key(text: str) -> str:
+    return re.sub(r"[\W\d_]+", " ", text).strip().lower()
+
+
+def _outer_rows(page: Page) -> list[tuple[bool, Row, bool]]:
+    """Rows near the page's top or bottom: (at the top, row, whether it is outermost)."""
+    band = 0.125 * page.height
+    top = [row for row in page.rows if row.base < band]
+    bottom = [row for row in page.rows if row.base > page.height - band]
+    high = min((row.base for row in top), default=0.0)
+    low = max((row.base for row in bottom), default=0.0)
+    out = [(True, row, row.base < high + 2) for row in top]
+    return out + [(False, row, row.base > low - 2) for row in bottom]
+
+
+def _stands_off(row: Row, rows: list[Row]) -> bool:
+    """Whether the nearest other line is further away than lines of a paragraph are."""
+    near = min(
+        (
+            abs(other.base - row.base)
+            for other in rows
+            if abs(other.base - row.base) > 2
+        ),
+        default=99.0,
+    )
+    return near > 1.6 * row.size
+
+
+def _line_numbers(rows: list[Row], dropped: Dropped) -> set[int]:
+    """Numbers in the margin that count the lines of a draft."""
+    numbers = [row for row in rows if row.text.isdigit()]
+    if len(numbers) < 8:
+        return set()
+    values = [int(row.text) for row in sorted(numbers, key=lambda row: row.base)]
+    steps = Counter(b - a for a, b in zip(values, values[1:])).most_common(1)
+    if steps[0][0] not in (1, 2, 5) or steps[0][1] < 0.8 * (len(values) - 1):
+        return set()
+    dropped.numbers += sum(len(row.text) for row in numbers)
+    return {id(row) for row in numbers}
