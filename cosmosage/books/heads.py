@@ -65,35 +65,24 @@ def remove_heads(pages: list[Page], dropped: Dropped) -> None:
     """Take running heads, feet, page numbers and line numbers off all pages.
 
     A row in the outer eighth of the page is a head when its words, without digits, stand
-    there on three pages or more; when it is nothing but a number; or when it lies alone on
-    the very line on which a third of all pages have their head, whatever it says (heads
-    that follow the section).
+    at that height on three pages or more; when it is nothing but a number; or when it is
+    on a line that only heads stand on, whatever it says (heads that follow the section).
     """
-    said: Counter[tuple[bool, str]] = Counter()
-    lines: Counter[tuple[bool, int]] = Counter()
-    outer: list[list[tuple[bool, Row, bool]]] = []
-    alone: set[int] = set()
-    for page in pages:
-        found = _outer_rows(page)
-        outer.append(found)
-        said.update({(top, key(row.text)) for top, row, _ in found})
-        off = {
-            id(row) for _, row, edge in found if edge and _stands_off(row, page.rows)
-        }
-        alone |= off
-        lines.update(
-            {(top, round(row.base)) for top, row, _ in found if id(row) in off}
-        )
-    many = max(3, len(pages) / 3)
+    outer = [_outer_rows(page) for page in pages]
+    said: dict[tuple[bool, str], list[float]] = {}
+    for found in outer:
+        for top, row, _ in found:
+            said.setdefault((top, key(row.text)), []).append(row.base)
+    reserved, alone = _reserved_lines(pages, outer)
     for page, found in zip(pages, outer):
         gone: set[int] = set()
         for top, row, _ in found:
             words = key(row.text)
-            again = said[top, words] >= 3 and len(words) > 2
+            # scans shift by some points from page to page
+            again = sum(abs(base - row.base) < 8 for base in said[top, words]) >= 3
             number = bool(_PAGE_NUMBER.fullmatch(row.text.replace("$", "").strip()))
-            on_line = sum(lines[top, round(row.base) + d] for d in (-1, 0, 1)) >= many
-            bare = on_line and id(row) in alone and len(row.text) < 120
-            if again or number or bare:
+            bare = (top, round(row.base)) in reserved and id(row) in alone
+            if number or again and len(words) > 2 or bare and len(row.text) < 120:
                 gone.add(id(row))
                 if number:
                     dropped.numbers += len(row.text)
@@ -103,7 +92,37 @@ def remove_heads(pages: list[Page], dropped: Dropped) -> None:
         page.rows = [row for row in page.rows if id(row) not in gone]
 
 
+def _reserved_lines(
+    pages: list[Page], outer: list[list[tuple[bool, Row, bool]]]
+) -> tuple[set[tuple[bool, int]], set[int]]:
+    """Heights on which an outermost row stands off from the text wherever there is one.
+
+    The first line of the text has its height, too, and now and then a formula below it; so
+    four of five rows at that height must stand off, on a third of all pages.
+    """
+    there: Counter[tuple[bool, int]] = Counter()
+    off: Counter[tuple[bool, int]] = Counter()
+    alone: set[int] = set()
+    for page, found in zip(pages, outer):
+        for top, row, edge in found:
+            if not edge:
+                continue
+            there[top, round(row.base)] += 1
+            if _stands_off(row, page.rows):
+                alone.add(id(row))
+                off[top, round(row.base)] += 1
+    many = max(3, len(pages) / 3)
+    reserved = set()
+    for top, line in off:
+        near = [(top, line + step) for step in (-1, 0, 1)]
+        seen = sum(off[place] for place in near)
+        if seen >= many and seen >= 0.8 * sum(there[place] for place in near):
+            reserved.add((top, line))
+    return reserved, alone
+
+
 def key(text: str) -> str:
+    """The words of a text, without digits and signs: what stays the same in a head."""
     return re.sub(r"[\W\d_]+", " ", text).strip().lower()
 
 
