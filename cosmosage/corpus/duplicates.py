@@ -11,7 +11,7 @@ import numpy as np
 import rensa
 from tqdm.auto import tqdm
 
-from cosmosage.corpus.words import jaccard, spans, word_hashes
+from cosmosage.corpus.words import MIXER, jaccard, spans, word_hashes
 
 BANDS, ROWS = 64, 4
 """Of the signature. A pair of Jaccard similarity s becomes a candidate with probability
@@ -23,7 +23,8 @@ THRESHOLD = 0.5
 copy with a share e of its words edited keeps (1 - e)^3 of its spans: similarity .75 at
 e = .05 and .574 at .1, at least .55 over 4,000 planted copies; .7 would call most of those
 with over 6 % edits different. At .5 two texts of one length share two thirds of their spans,
-more than any shared abstract, licence or acknowledgement makes up."""
+more than any shared abstract, licence or acknowledgement makes up; a paper and
+its copy through optical character recognition have measured .63."""
 
 
 def signatures(sets: Iterable[np.ndarray], batch: int = 256) -> np.ndarray:
@@ -63,9 +64,10 @@ def near_duplicates(
 ) -> list[tuple[int, int, float]]:
     """The verified pairs that join texts to clusters of near-duplicates.
 
-    Texts whose signatures agree in a band are candidates; each candidate pair is verified by
-    the true Jaccard similarity of its span sets, unless other pairs have joined the two
-    already. Unverified bands have swept up whole sources elsewhere.
+    Texts whose signatures agree in a band are candidates. A pair is accepted by the true
+    Jaccard similarity of its span sets and by nothing else; it is not looked at when other
+    pairs have joined the two already, or when its signatures are far too unlike.
+    Unverified bands have swept up whole sources elsewhere.
 
     Args:
         signed: (n_texts, BANDS x ROWS), what ``signatures`` gave.
@@ -85,7 +87,7 @@ def near_duplicates(
             if len({joined.root(row) for row in bucket}) == 1:
                 continue
             for place, right in enumerate(bucket):
-                for left in bucket[:place]:
+                for left in _likely(signed, bucket[:place], right, threshold):
                     pair = (left, right)
                     if pair in different or joined.root(left) == joined.root(right):
                         continue
@@ -98,11 +100,31 @@ def near_duplicates(
     return forest
 
 
+def _likely(
+    signed: np.ndarray, lefts: list[int], right: int, threshold: float
+) -> list[int]:
+    """Those of the candidates whose whole signatures don't rule the threshold out.
+
+    The share of equal entries estimates the similarity with a deviation of at most
+    .5 / sqrt(256) = .031. Five of them below the threshold, a true pair is lost three times in
+    ten million; texts with a long template in common, a fifth of which share some band by
+    chance, are told apart a hundred times faster so.
+    """
+    if not lefts:
+        return []
+    estimates = (signed[lefts] == signed[right]).mean(axis=1)
+    least = threshold - 2.5 / np.sqrt(signed.shape[1])
+    return np.asarray(lefts)[estimates >= least].tolist()
+
+
 def _buckets(band: np.ndarray) -> Iterator[list[int]]:
     """Rows, ascending, that agree in a band; band: (n_texts, ROWS)."""
-    order = np.lexsort(band.T)  # stable: rows of a bucket stay in their order
-    ordered = band[order]
-    changes = np.flatnonzero((ordered[1:] != ordered[:-1]).any(axis=1)) + 1
+    key = band[:, 0].astype(np.uint64)
+    for column in band.T[1:]:  # two bands in one key would only make a candidate more
+        key = key * MIXER + column
+    order = np.argsort(key, kind="stable")  # rows of a bucket stay in their order
+    ordered = key[order]
+    changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
     edges = np.concatenate([[0], changes, [len(band)]])
     for place in np.flatnonzero(np.diff(edges) > 1):
         yield order[edges[place] : edges[place + 1]].tolist()

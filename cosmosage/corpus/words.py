@@ -10,15 +10,15 @@ import numpy as np
 
 SPAN = 3  # words; five-word spans find 14 % of copies with edited words
 
-_A = np.uint64(0x9E3779B97F4A7C15)  # odd constants: multiplying by them loses no bit
-_B = np.uint64(0xC2B2AE3D27D4EB4F)
-_LONGEST = 4096  # characters after which a word's hash begins its powers again
+MIXER = np.uint64(0x9E3779B97F4A7C15)  # odd constants: multiplying by them loses no bit
+_OTHER = np.uint64(0xC2B2AE3D27D4EB4F)
+_LONGEST = 4096  # characters after which a word's powers begin again; a power of two
 _TABLE = 0x3000  # code points beyond (ideographs, maths alphabets) count as letters
 
 
 @functools.cache
 def _powers() -> np.ndarray:
-    return np.cumprod(np.full(_LONGEST, _A, np.uint64))
+    return np.cumprod(np.full(_LONGEST, MIXER, np.uint64))
 
 
 @functools.cache
@@ -42,13 +42,14 @@ def word_hashes(text: str) -> np.ndarray:
     if starts.size == 0:
         return np.empty(0, np.uint64)
     first = starts[0]
-    mixed = codes[first:] * _A  # (n_characters,) uint64
+    mixed = codes[first:] * MIXER  # (n_characters,) uint64
     mixed ^= mixed >> np.uint64(31)
-    mixed *= _B
+    mixed *= _OTHER
     mixed[~inside[first:]] = 0
     place = np.arange(first, len(codes))
     place -= np.repeat(starts, np.diff(starts, append=len(codes)))
-    mixed *= _powers()[place % _LONGEST]
+    place &= _LONGEST - 1
+    mixed *= _powers()[place]
     return np.add.reduceat(mixed, starts - first)
 
 
@@ -57,10 +58,10 @@ def run_hashes(words: np.ndarray, length: int) -> np.ndarray:
     length = max(1, min(length, len(words)))
     out = words[: len(words) - length + 1].copy()
     for offset in range(1, length):
-        out *= _A
+        out *= MIXER
         out += words[offset : len(words) - length + 1 + offset]
     out ^= out >> np.uint64(29)
-    out *= _B
+    out *= _OTHER
     out ^= out >> np.uint64(32)
     return out
 
@@ -74,7 +75,8 @@ def spans(words: np.ndarray) -> np.ndarray:
     Args:
         words: what ``word_hashes`` gave.
     """
-    return np.unique(run_hashes(words, SPAN))
+    hashes = np.sort(run_hashes(words, SPAN))  # np.unique takes three times as long
+    return hashes[np.diff(hashes, prepend=~hashes[:1]) != 0]
 
 
 def jaccard(left: np.ndarray, right: np.ndarray) -> float:
