@@ -17,9 +17,9 @@ FILLER = (
 )
 FACTS = {
     "arxiv:2401.00001v1": "The sound horizon at the drag epoch is 147 Mpc.",
-    "arxiv:2401.00002v1": "Cepheids calibrate the luminosity of supernovae, so $H_0$ follows.",
-    "arxiv:2401.00003v1": "Weak lensing shears the images of background galaxies by one per cent.",
-    "arxiv:2401.00004v1": "Reionisation leaves an optical depth of $\\tau = 0.054$ in polarisation.",
+    "arxiv:2401.00002v1": "Cepheids calibrate the luminosity of supernovae, hence $H_0$.",
+    "arxiv:2401.00003v1": "Weak lensing shears the images of galaxies by one per cent.",
+    "arxiv:2401.00004v1": "Reionisation leaves an optical depth of $\\tau = 0.054$ behind.",
     "book:primer#2": "Friedmann's equation ties the expansion rate to the density.",
 }
 
@@ -125,10 +125,10 @@ def test_nothing_to_look_up_gives_nothing(small, tmp_path):
         "\ud800",
         "\x00",
     ):
-        assert index.search(question) == []
-    assert index.search("horizon", k=0) == []
+        assert not index.search(question)
+    assert not index.search("horizon", k=0)
     assert len(index.search("galaxies " * 100_000, k=3)) == 3
-    assert index.search(" ".join(f"no{n}" for n in range(9999)) + " horizon") == []
+    assert not index.search(" ".join(f"no{n}" for n in range(9999)) + " horizon")
 
 
 def test_a_reloaded_and_a_second_index_answer_alike(small, tmp_path):
