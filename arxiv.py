@@ -11,11 +11,10 @@ converter then needs no second night of downloading, for twice the disk.
 
 import argparse
 import contextlib
-import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
@@ -33,10 +32,8 @@ from cosmosage.documents import (
     fingerprint,
     finish,
     finished,
-    read_json,
     read_jsonl,
     whole_file,
-    write_json,
     write_jsonl,
 )
 from cosmosage.downloads import Answer, Host, Refused, Unanswered
@@ -88,14 +85,8 @@ _PAGE = 200  # papers a request: seconds to answer; arXiv allows 2,000
 _RUNS = 3  # a source that failed in so many runs no longer keeps a stage unfinished
 _IN_A_ROW = 5  # so many papers without any answer: it is not the papers
 
-_NUMBER = r"\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7}"
-_ENTRY = re.compile(rf"https?://arxiv\.org/abs/({_NUMBER})v(\d+)")
+_ENTRY = re.compile(rf"https?://arxiv\.org/abs/({packages.NUMBER})v(\d+)")
 _NAME = re.compile(r"\w[\w.+-]*")
-_LABEL = re.compile(  # of a file as people keep it: arXiv-astro-ph0601001v1, 2407.04420
-    r"(?:arxiv[-_:.]?)?(?:(?P<new>\d{4}\.\d{4,5})"
-    r"|(?P<archive>[a-z-]+(?:\.[A-Z]{2})?)[_/]?(?P<old>\d{7}))(?:v(?P<version>\d+))?",
-    re.IGNORECASE,
-)
 
 
 def listing(out: Path | str) -> list[dict[str, Any]]:
@@ -112,7 +103,17 @@ def listing(out: Path | str) -> list[dict[str, Any]]:
         ValueError: the file is damaged; the message names the line.
     """
     path = Path(out) / "listing.jsonl"
-    return list(read_jsonl(path)) if path.is_file() else []
+    papers = []
+    for number, found in enumerate(read_jsonl(path) if path.is_file() else (), start=1):
+        if not isinstance(found.get("id"), str) or not isinstance(
+            found.get("version"), int
+        ):
+            raise ValueError(
+                f"{path}, record {number}: a paper needs an id (text) and a version (number)"
+            )
+        known = {field: value for field, value in found.items() if value is not None}
+        papers.append({**packages.record(found["id"], found["version"]), **known})
+    return sorted(papers, key=lambda record: record["id"])
 
 
 def search(
@@ -222,28 +223,13 @@ def _record(result: Any) -> dict[str, Any] | None:
     found = _ENTRY.fullmatch(result.entry_id)
     if not found:  # arXiv reports an error as an entry
         return None
-    return _blank(found[1], int(found[2])) | {
+    return packages.record(found[1], int(found[2])) | {
         "title": " ".join(result.title.split()),
         "authors": [author.name for author in result.authors],
         "abstract": " ".join(result.summary.split()),
         "categories": list(result.categories),
         "published": result.published.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "updated": result.updated.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
-
-
-def _blank(number: str, version: int) -> dict[str, Any]:
-    """A line of the listing for a paper of which nothing else is known."""
-    return {
-        "id": number,
-        "version": version,
-        "title": "",
-        "authors": [],
-        "abstract": "",
-        "categories": [],
-        "published": "",
-        "updated": "",
-        "licence": "",
     }
 
 
@@ -362,7 +348,7 @@ def _download(out: Path, host: Host) -> dict[str, int]:
 
 def identity(record: dict[str, Any]) -> str:
     """A listed paper's document id: ``arxiv:2407.04420v1``, ``paper:<name>`` for others."""
-    if re.fullmatch(_NUMBER, record["id"]):
+    if re.fullmatch(packages.NUMBER, record["id"]):
         return f"arxiv:{record['id']}v{record['version']}"
     return f"paper:{record['id']}"
 
@@ -429,9 +415,12 @@ def collect(
             ):
                 return counts
         elif (folder / "listing.jsonl").is_file():
-            counts = _take(_mirrored(folder), folder, out)
+            mirrored = (
+                (line, _source(folder, line).read_bytes) for line in listing(folder)
+            )
+            counts = _take(mirrored, folder, out)
         else:
-            counts = _take(_packages(folder), folder, out)
+            counts = _take(packages.papers(folder), folder, out)
         return finish(out / "done.json", key, counts)
 
 
@@ -444,7 +433,7 @@ def _folder(source: str | Path) -> Path | None:
     if (
         isinstance(source, Path)
         or looks_like_one
-        and not re.fullmatch(_NUMBER, str(source))
+        and not re.fullmatch(packages.NUMBER, str(source))
     ):
         raise FileNotFoundError(
             f"there is no folder {source}; give a folder with papers, or a query such as "
@@ -453,11 +442,7 @@ def _folder(source: str | Path) -> Path | None:
     return None
 
 
-_Taken = tuple[dict[str, Any], Callable[[], bytes]]
-"""A record of the listing, and what gives its bytes or raises a ValueError."""
-
-
-def _take(papers: Iterable[_Taken], folder: Path, out: Path) -> dict[str, int]:
+def _take(papers: Iterable[packages.Taken], folder: Path, out: Path) -> dict[str, int]:
     """Copy papers of a folder to ``out``: sources first, the listing when they are there."""
     records, failed = [], {}
     papers = list(papers)
@@ -482,51 +467,6 @@ def _take(papers: Iterable[_Taken], folder: Path, out: Path) -> dict[str, int]:
     return {"listed": len(records), "failed": len(failed)}
 
 
-def _mirrored(folder: Path) -> Iterator[_Taken]:
-    """The papers of a folder in our own shape."""
-    for number, record in enumerate(read_jsonl(folder / "listing.jsonl"), start=1):
-        if not isinstance(record.get("id"), str) or not isinstance(
-            record.get("version"), int
-        ):
-            raise ValueError(
-                f"{folder / 'listing.jsonl'}, record {number}: no id (text) and version "
-                "(number)"
-            )
-        record = {**_blank(record["id"], record["version"]), **record}
-        yield record, _source(folder, record).read_bytes
-
-
-def _packages(folder: Path) -> Iterator[_Taken]:
-    """The papers of a folder of packages: what its names tell, and their bytes."""
-    taken: dict[str, Path] = {}
-    for label, path in packages.find(folder):
-        record = _labelled(label)
-        if first := taken.get(record["id"]):
-            reason = f"the same paper as {first.name}, which was taken"
-            yield _blank(_plain_id(path.name), 1), functools.partial(_raise, reason)
-        else:
-            taken[record["id"]] = path
-            yield record, functools.partial(packages.served, path)
-
-
-def _labelled(label: str) -> dict[str, Any]:
-    """What a file's name tells of its paper."""
-    found = _LABEL.fullmatch(label)
-    if not found:
-        return _blank(_plain_id(label), 1)
-    number = found["new"] or f"{found['archive']}/{found['old']}"
-    return _blank(number, int(found["version"] or 1))
-
-
-def _plain_id(label: str) -> str:
-    """A name with nothing in it that a file's name could not hold."""
-    return re.sub(r"[^\w.+-]+", "-", label).lstrip("-.+") or "paper"
-
-
-def _raise(reason: str) -> bytes:
-    raise ValueError(reason)
-
-
 def documents(folder: Path | str, target: Path | str) -> dict[str, int]:
     """Turn the collected sources into documents.
 
@@ -549,30 +489,37 @@ def documents(folder: Path | str, target: Path | str) -> dict[str, int]:
     removed_file = target.with_name("removed.arxiv.jsonl")
     mark = target.with_name("arxiv.done.json")
     records = listing(folder)
+    failures = folder / "failed.jsonl"
     if not records:
-        raise FileNotFoundError(f"no papers are listed in {folder}; collect first")
-    failures, code = folder / "failed.jsonl", convert.version()
-    key = fingerprint(folder / "listing.jsonl", failures, folder / "sources", code)
+        raise FileNotFoundError(
+            f"no papers are listed in {folder}; collect some first, and look in {failures} "
+            "for those that could not be taken"
+        )
+    key = fingerprint(
+        folder / "listing.jsonl", failures, folder / "sources", convert.version()
+    )
     if (counts := finished(mark, key)) and target.is_file() and removed_file.is_file():
         return counts
     failed = {}
     if failures.is_file():
         failed = {failure["id"]: failure["reason"] for failure in read_jsonl(failures)}
-    removed = []
-    here = [record for record in records if _source(folder, record).is_file()]
-    _convert(folder, here, code)
+    here, removed = [], []
     for record in records:
-        if record not in here:
+        if _source(folder, record).is_file():
+            here.append(record)
+        else:
             reason = failed.pop(identity(record), "not downloaded yet")
             removed.append(
                 {"id": identity(record), "step": "download", "reason": reason}
             )
     for lost in sorted(failed):
         removed.append({"id": lost, "step": "collect", "reason": failed[lost]})
+    texts = convert.texts(
+        [_source(folder, record) for record in here], folder / "texts"
+    )
 
     def converted() -> Iterator[Document]:
-        for record in here:
-            text = read_json(_text(folder, record))
+        for record, text in zip(here, texts):
             if text["reason"]:
                 lost = {
                     "id": identity(record),
@@ -588,29 +535,8 @@ def documents(folder: Path | str, target: Path | str) -> dict[str, int]:
     return finish(mark, key, {"documents": count, "removed": len(removed)})
 
 
-def _text(folder: Path, record: dict[str, Any]) -> Path:
-    """Where a paper's text lies."""
-    return folder / "texts" / f"{_source(folder, record).name}.json"
-
-
-def _convert(folder: Path, records: list[dict[str, Any]], code: str) -> None:
-    """Bring the texts of these papers up to date with their sources and the converter."""
-    wanted = []
-    for record in records:
-        seen = _source(folder, record).stat()
-        key = fingerprint(seen.st_size, seen.st_mtime_ns, code)
-        kept = _text(folder, record)
-        if not kept.is_file() or read_json(kept)["fingerprint"] != key:
-            wanted.append((record, key))
-    texts = convert.texts(_source(folder, record) for record, _ in wanted)
-    progress = tqdm(wanted, "texts", unit=" papers", disable=not wanted)
-    with contextlib.closing(texts):
-        for (record, key), text in zip(progress, texts):
-            write_json(_text(folder, record), {"fingerprint": key, **text})
-
-
 def _document(record: dict[str, Any], text: dict[str, str]) -> Document:
-    number, is_arxiv = record["id"], re.fullmatch(_NUMBER, record["id"])
+    number, is_arxiv = record["id"], re.fullmatch(packages.NUMBER, record["id"])
     published = record["published"][:4]
     if is_arxiv and not published:  # the id begins with year and month, since 1991
         short = int(re.search(r"\d\d", number)[0])

@@ -11,17 +11,20 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
+from tqdm.auto import tqdm
+
 from cosmosage import books, latex
-from cosmosage.documents import fingerprint
+from cosmosage.documents import fingerprint, read_json, write_json
 
 _SECONDS = 120.0  # for one paper; the slowest honest ones take a tenth of it
 _MEMORY_BYTES = 3 * 2**30  # for one worker: two of them fit into 8 GB beside a notebook
@@ -41,36 +44,56 @@ def version() -> str:
 
 
 def texts(
-    paths: Iterable[Path], *, workers: int | None = None, seconds: float = _SECONDS
+    sources: list[Path], kept: Path, *, workers: int = 0, seconds: float = _SECONDS
 ) -> Iterator[dict[str, str]]:
-    """Convert sources, several at a time, in order.
+    """Convert sources, several at a time.
+
+    Each text is kept when it is made, so that a run that was cut off goes on where it
+    stopped, and a new paper costs one conversion.
 
     Args:
-        paths: files as arXiv serves them.
-        workers: processes; as many as there are cores if not given.
+        sources: files as arXiv serves them.
+        kept: the folder of the texts that are made, ``<name of the source>.json``.
+        workers: processes; 0: as many as there are cores.
         seconds: the longest time for one paper.
 
     Yields:
-        For each path text, title, abstract and reason; the reason is empty if there is a
-        text, and says why if there is none.
+        For each source in order text, title, abstract and reason; the reason is empty if
+        there is a text, and says why if there is none.
     """
-    paths = list(paths)
-    workers = min(workers or os.cpu_count() or 1, max(1, len(paths)))
+    code, wanted = version(), []
+    for source in sources:
+        seen, text = source.stat(), kept / f"{source.name}.json"
+        key = fingerprint(seen.st_size, seen.st_mtime_ns, code)
+        if not text.is_file() or read_json(text)["fingerprint"] != key:
+            wanted.append((source, text, key))
+    if wanted:
+        _convert(wanted, min(workers or os.cpu_count() or 1, len(wanted)), seconds)
+    for source in sources:
+        yield read_json(kept / f"{source.name}.json")
+
+
+def _convert(
+    wanted: list[tuple[Path, Path, str]], workers: int, seconds: float
+) -> None:
+    """Make texts: each from a source, to a file, with the key that it is kept by."""
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
     everyone = [_Worker(seconds) for _ in range(workers)]
     for worker in everyone:
         idle.put(worker)
 
-    def one(path: Path) -> dict[str, str]:
+    def one(job: tuple[Path, Path, str]) -> None:
+        source, text, key = job
         worker = idle.get()
         try:
-            return worker.convert(path)
+            write_json(text, {"fingerprint": key, **worker.convert(source)})
         finally:
             idle.put(worker)
 
     pool = ThreadPoolExecutor(workers)
     try:
-        yield from pool.map(one, paths)
+        for _ in tqdm(pool.map(one, wanted), "texts", len(wanted), unit=" papers"):
+            pass
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in everyone:
@@ -94,7 +117,7 @@ class _Worker:
 
         def too_late() -> None:
             late.set()
-            process.kill()
+            _kill(process)
 
         timer = threading.Timer(self._seconds, too_late)
         timer.start()
@@ -110,6 +133,8 @@ class _Worker:
             if late.is_set():  # killed, but after it had answered
                 self._end()
             return json.loads(line)
+        if self._stopped:  # which says nothing about the paper
+            raise InterruptedError("the conversion was stopped")
         code, words = process.wait(), self._last_words()
         self._end()
         if late.is_set():
@@ -118,7 +143,7 @@ class _Worker:
 
     def _start(self) -> "subprocess.Popen[str]":
         if self._stopped:
-            raise RuntimeError("the conversion was stopped")
+            raise InterruptedError("the conversion was stopped")
         house = str(Path(__file__).resolve().parent.parent)
         path = os.pathsep.join(filter(None, (house, os.environ.get("PYTHONPATH"))))
         self._complaints = self._open.enter_context(tempfile.TemporaryFile())
@@ -143,7 +168,7 @@ class _Worker:
 
     def _end(self) -> None:
         if self._process is not None:
-            self._process.kill()
+            _kill(self._process)
             self._process = None
         with contextlib.suppress(
             BrokenPipeError
@@ -156,6 +181,15 @@ class _Worker:
         self._end()
 
 
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """End a process, and what it started: the reader of PDF files is one of its own."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
 def _nothing(reason: str) -> dict[str, str]:
     return {"text": "", "title": "", "abstract": "", "reason": reason}
 
@@ -164,7 +198,7 @@ def _text(path: Path) -> dict[str, str]:
     """What a source says."""
     package = latex.read_package(path)
     if package.kind == "latex":
-        found = latex.to_text(path)
+        found = latex.to_text(package)
         if not found.text.strip():
             return _nothing("no text came out of its LaTeX")
         return {
@@ -174,13 +208,11 @@ def _text(path: Path) -> dict[str, str]:
             "reason": "",
         }
     if package.kind == "pdf":
-        with tempfile.TemporaryDirectory() as folder:
-            pdf = Path(folder) / "paper.pdf"
-            pdf.write_bytes(package.pdf)
-            found = books.to_text(pdf)
-        if not found.text.strip():
-            return _nothing(f"no text came out of its PDF ({found.status})")
-        return {**_nothing(""), "text": found.text}
+        book = books.to_text(package.pdf)
+        if not book.text.strip():
+            reasons = "; ".join(book.reasons[:3]) or book.status
+            return _nothing(f"no text came out of its PDF: {reasons}")
+        return {**_nothing(""), "text": book.text}
     return _nothing(f"{package.kind}: {package.reason}")
 
 
@@ -203,7 +235,9 @@ def _limit_memory() -> None:
     try:
         import resource  # pylint: disable=import-outside-toplevel  # not on Windows
 
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+        # the soft limit only: the PDF reader sets its own for its process
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, hard))
     except (ImportError, ValueError, OSError):
         pass
 

@@ -6,14 +6,32 @@ served them, so that everything behind knows a single kind of input. A folder is
 for that: a copy on disk more, in exchange for sources that no later edit can change.
 """
 
+import functools
 import gzip
 import io
 import os
+import re
 import tarfile
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+NUMBER = r"\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7}"
+"""A paper's number at arXiv, since 2007 and before, without its version."""
+
+Taken = tuple[dict[str, Any], Callable[[], bytes]]
+"""A line of the listing, and what gives its bytes or raises a ValueError."""
+
+_ARCHIVES = (
+    "astro-ph|cond-mat|gr-qc|hep-(?:ex|lat|ph|th)|math|math-ph|nlin|nucl-(?:ex|th)"
+)
+_ARCHIVES += "|physics|quant-ph|cs|q-bio|stat|chao-dyn|patt-sol|solv-int|alg-geom|dg-ga"
+_LABEL = re.compile(  # a file as people keep it: arXiv-astro-ph0601001v1, 2407.04420
+    r"(?:(?i:arxiv)[-_:.]?)?(?:(?P<new>\d{4}\.\d{4,5})"
+    rf"|(?P<archive>(?:{_ARCHIVES})(?:\.[A-Z]{{2}})?)[_/]?(?P<old>\d{{7}}))"
+    r"(?:v(?P<version>\d+))?"
+)
 _ENDINGS = (".tar.gz", ".tgz", ".tar", ".tex.gz", ".gz", ".tex", ".pdf")
 _NEEDED = (".tex", ".ltx", ".latex", ".tikz", ".inp", ".txt", ".bbl", ".bib")
 _NEEDED += (".sty", ".cls", ".clo", ".def", ".cfg")
@@ -83,6 +101,55 @@ def _unpacked_start(file: IO[bytes]) -> bytes:
     except (EOFError, OSError, zlib.error) as error:
         raise ValueError(f"a damaged gzip file ({error})") from error
     return start
+
+
+def record(number: str, version: int) -> dict[str, Any]:
+    """A line of the listing for a paper of which nothing else is known."""
+    return {
+        "id": number,
+        "version": version,
+        "title": "",
+        "authors": [],
+        "abstract": "",
+        "categories": [],
+        "published": "",
+        "updated": "",
+        "licence": "",
+    }
+
+
+def papers(folder: Path) -> Iterator[Taken]:
+    """The papers of a folder: what their names tell of them, and their bytes.
+
+    A name that is an arXiv number gives the paper that number and version; any other is
+    its id. Of two of one id only the first gives bytes.
+
+    Args:
+        folder: with sub-folders and files as ``find`` takes them.
+    """
+    taken: dict[str, Path] = {}
+    for label, path in find(folder):
+        found = _LABEL.fullmatch(label)
+        if not found:
+            line = record(_plain(label), 1)
+        else:
+            number = found["new"] or f"{found['archive']}/{found['old']}"
+            line = record(number, int(found["version"] or 1))
+        first = taken.setdefault(line["id"], path)
+        if first is path:
+            yield line, functools.partial(served, path)
+        else:
+            reason = f"the same paper as {first.name}, which was taken"
+            yield record(_plain(path.name), 1), functools.partial(_refuse, reason)
+
+
+def _plain(label: str) -> str:
+    """A name without what the name of a file could not hold."""
+    return re.sub(r"[^\w.+-]+", "-", label).lstrip("-.+") or "paper"
+
+
+def _refuse(reason: str) -> bytes:
+    raise ValueError(reason)
 
 
 def find(folder: Path) -> list[tuple[str, Path]]:

@@ -13,10 +13,13 @@ import tarfile
 import time
 from pathlib import Path
 
+import pymupdf
 import pytest
 from arxiv_server import ArxivServer
 
 import arxiv
+from cosmosage import convert, packages
+from cosmosage.documents import read_documents
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -462,7 +465,7 @@ def test_a_mirror_is_taken_as_it_is(papers, tmp_path, monkeypatch):
     assert_complete(out, papers)
 
 
-def packages(folder):
+def papers_of_mine(folder):
     """A folder of papers as people keep them."""
     one = folder / "one"
     (one / "tables").mkdir(parents=True)
@@ -493,8 +496,8 @@ def tar(members):
     return packed.getvalue()
 
 
-def test_a_folder_of_packages(tmp_path):
-    folder, out = packages(tmp_path / "mine"), tmp_path / "out"
+def test_a_folder_of_mine(tmp_path):
+    folder, out = papers_of_mine(tmp_path / "mine"), tmp_path / "out"
     assert arxiv.collect(folder, out) == {"listed": 5, "failed": 0}
     known = arxiv.listing(out)
     assert [arxiv.identity(record) for record in known] == [
@@ -516,7 +519,7 @@ def test_a_folder_of_packages(tmp_path):
 
 def test_equal_folders_give_equal_bytes(tmp_path):
     for name in ("a", "b"):
-        arxiv.collect(packages(tmp_path / name / "mine"), tmp_path / name / "out")
+        arxiv.collect(papers_of_mine(tmp_path / name / "mine"), tmp_path / name / "out")
         time.sleep(0.01)
     first, second = (
         contents(tmp_path / name / "out" / "sources") for name in ("a", "b")
@@ -528,7 +531,7 @@ def test_equal_folders_give_equal_bytes(tmp_path):
 
 
 def test_what_changes_in_a_folder_is_taken(tmp_path):
-    folder, out = packages(tmp_path / "mine"), tmp_path / "out"
+    folder, out = papers_of_mine(tmp_path / "mine"), tmp_path / "out"
     arxiv.collect(folder, out)
     (folder / "six.tex").write_text(tex("Six"))
     (folder / "one" / "main.tex").write_text(tex("One, revised"))
@@ -571,3 +574,170 @@ def test_an_empty_folder(tmp_path):
         FileNotFoundError, match="holds no papers; put source packages there"
     ):
         arxiv.collect(tmp_path / "mine", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "name, number",
+    [
+        ("2407.04420", "arxiv:2407.04420v1"),
+        ("arXiv-2407.04420v12", "arxiv:2407.04420v12"),
+        ("astro-ph_0601001v2", "arxiv:astro-ph/0601001v2"),
+        ("arXiv-math.GT0309136", "arxiv:math.GT/0309136v1"),
+        ("hep-th9711200", "arxiv:hep-th/9711200v1"),
+        ("report2024010", "paper:report2024010"),
+        ("a1707_08043", "paper:a1707_08043"),
+        ("Planck 2018 (VI)", "paper:Planck-2018-VI-"),
+    ],
+)
+def test_what_a_name_tells(tmp_path, name, number):
+    (tmp_path / f"{name}.tex").write_text(tex("A paper"))
+    ((record, _),) = packages.papers(tmp_path)
+    assert arxiv.identity(record) == number
+
+
+# --- documents -------------------------------------------------------------------------
+
+
+def pdf(text):
+    """A PDF with one page of text."""
+    with pymupdf.open() as book:
+        book.new_page().insert_text((72, 72), text)
+        return book.tobytes()
+
+
+@pytest.fixture(name="mixed")
+def _mixed(tmp_path):
+    """A collected folder with papers of each kind."""
+    folder = tmp_path / "arxiv"
+    (folder / "sources").mkdir(parents=True)
+    sources = {
+        "2407.00001": tar({"ms.tex": tex("Tarred", "It holds that $a = b$.")}),
+        "2407.00002": gzip.compress(tex("", "Only a text.").encode()),
+        "2407.00003": pdf(
+            "A page that was printed long ago says something of the sky."
+        ),
+        "2407.00004": gzip.compress(b"%auto-ignore\nThis paper has been withdrawn.\n"),
+        "2407.00005": bytes(range(256)) * 20,
+        "2407.00006": None,
+        "2407.00007": None,
+        "mine": tar({"a.tex": tex("Mine")}),
+    }
+    with (folder / "listing.jsonl").open("w", encoding="utf-8") as file:
+        for number, content in sources.items():
+            record = paper(1)[0] | {"id": number, "version": 1}
+            if number in ("2407.00002", "mine"):
+                record |= {"title": "", "published": "", "authors": [], "licence": ""}
+            file.write(json.dumps(record) + "\n")
+            if content is not None:
+                (folder / "sources" / f"{number}v1").write_bytes(content)
+    lost = {
+        "id": "arxiv:2407.00006v1",
+        "reason": "answered 404",
+        "tries": 2,
+        "when": "",
+    }
+    local = {"id": "paper:empty", "reason": "holds no TeX", "tries": 1, "when": ""}
+    (folder / "failed.jsonl").write_text(f"{json.dumps(lost)}\n{json.dumps(local)}\n")
+    return folder
+
+
+def test_documents_of_every_kind(mixed, tmp_path):
+    target = tmp_path / "documents" / "arxiv.jsonl.gz"
+    assert arxiv.documents(mixed, target) == {"documents": 4, "removed": 5}
+    found = {document.id: document for document in read_documents(target)}
+    assert list(found) == [
+        "arxiv:2407.00001v1",
+        "arxiv:2407.00002v1",
+        "arxiv:2407.00003v1",
+        "paper:mine",
+    ]
+    first = found["arxiv:2407.00001v1"]
+    assert "It holds that $a = b$." in first.text
+    assert first.title == "On the number 1 & its <cosmology>"
+    assert (first.source, first.year) == ("arxiv", 2024)
+    assert first.authors == ("Ada Lovelace", "Žofia Nováková")
+    assert first.url == "https://arxiv.org/abs/2407.00001v1"
+    assert found["arxiv:2407.00002v1"].year == 2024  # from its number
+    assert "printed long ago" in found["arxiv:2407.00003v1"].text
+    mine = found["paper:mine"]
+    assert (mine.title, mine.year, mine.url) == ("Mine", None, "")
+    removed = {
+        record["id"]: (record["step"], record["reason"])
+        for record in arxiv.read_jsonl(target.with_name("removed.arxiv.jsonl"))
+    }
+    assert removed.pop("arxiv:2407.00006v1") == ("download", "answered 404")
+    assert removed.pop("arxiv:2407.00007v1") == ("download", "not downloaded yet")
+    assert removed.pop("paper:empty") == ("collect", "holds no TeX")
+    step, reason = removed.pop("arxiv:2407.00004v1")
+    assert step == "convert" and reason.startswith("withdrawn")
+    step, reason = removed.pop("arxiv:2407.00005v1")
+    assert step == "convert" and reason
+    assert not removed
+
+
+def test_documents_are_made_once_and_one_more_costs_one(papers, tmp_path, monkeypatch):
+    monkeypatch.setattr(convert, "version", lambda: "this")
+    target = tmp_path / "documents" / "arxiv.jsonl.gz"
+    late = papers / "sources" / "2407.00007v2"
+    content = late.read_bytes()
+    late.unlink()
+    counts = arxiv.documents(papers, target)
+    assert counts == {"documents": 11, "removed": 1}
+    before = target.read_bytes()
+    kept = {path: path.stat().st_mtime_ns for path in (papers / "texts").iterdir()}
+    assert arxiv.documents(papers, target) == counts
+    target.unlink()
+    assert arxiv.documents(papers, target) == counts
+    assert target.read_bytes() == before
+    late.write_bytes(content)
+    assert arxiv.documents(papers, target) == {"documents": 12, "removed": 0}
+    now = {path: path.stat().st_mtime_ns for path in (papers / "texts").iterdir()}
+    assert {path.name for path in now if now[path] != kept.get(path)} == {
+        "2407.00007v2.json"
+    }
+    monkeypatch.setattr(convert, "version", lambda: "the next")
+    arxiv.documents(papers, target)
+    assert all(path.stat().st_mtime_ns != now[path] for path in now)
+
+
+@pytest.mark.parametrize("line", ['{"id": 5, "version": 1}', '{"id": "a"}', "[]", "{"])
+def test_a_damaged_listing_names_its_line(tmp_path, line):
+    good = json.dumps({"id": "2407.00001", "version": 1})
+    (tmp_path / "listing.jsonl").write_text(f"{good}\n{line}\n")
+    with pytest.raises(ValueError, match="listing.jsonl, (record|line) 2:"):
+        arxiv.documents(tmp_path, tmp_path / "arxiv.jsonl.gz")
+
+
+def test_documents_of_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="collect some first"):
+        arxiv.documents(tmp_path, tmp_path / "arxiv.jsonl.gz")
+
+
+def test_a_paper_that_takes_too_long_costs_only_itself(mixed, tmp_path):
+    sources = sorted((mixed / "sources").iterdir())[:2]
+    texts = list(convert.texts(sources, tmp_path / "texts", seconds=0.01))
+    assert [text["reason"] for text in texts] == ["not converted within 0.01 s"] * 2
+
+
+def test_a_converter_that_dies_says_so(mixed, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    sources = sorted((mixed / "sources").iterdir())[:1]
+    (text,) = convert.texts(sources, tmp_path / "texts")
+    assert text["reason"] == "the converter died of it (1)"
+
+
+def test_a_script_without_a_main_guard_can_call_it(papers, tmp_path):
+    script = tmp_path / "script.py"
+    target = str(tmp_path / "arxiv.jsonl.gz")
+    script.write_text(
+        f"import arxiv; print(arxiv.documents({str(papers)!r}, {target!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "{'documents': 12, 'removed': 0}\n", done.stderr

@@ -30,8 +30,9 @@ def whole(path):
 
 
 @pytest.fixture(name="serve")
-def _serve(tmp_path):
+def _serve(tmp_path, monkeypatch):
     """Start servers with one paper and a script for it; gives server and host."""
+    monkeypatch.setattr(downloads, "_PATIENCE_S", 0.05)  # a test has little
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources" / PAPER).write_bytes(BODY)
     with contextlib.ExitStack() as stack:
