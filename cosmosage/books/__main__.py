@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from cosmosage.books.chapters import trim
 from cosmosage.books.shelf import book_name, find_books
 from cosmosage.books.worker import PAGE_LIMIT_S, Engine
 from cosmosage.documents import whole_file, write_jsonl
@@ -52,9 +53,9 @@ def convert(inputs: list[Path], out: Path, page_limit_s: float) -> list[dict[str
             start = time.monotonic()
             found = engine.read(path)
             pages = found["pages"]
+            chapters, cuts = trim(pages)
             with whole_file(out / f"{name}.txt") as file:
-                for page in pages:
-                    file.write(page["text"])
+                file.writelines(chapter.text + "\n\n" for chapter in chapters)
             bad = [page for page in pages if page["status"] != "ok"]
             reasons = Counter(page["reason"] for page in bad).most_common(1)
             report.append(
@@ -65,6 +66,7 @@ def convert(inputs: list[Path], out: Path, page_limit_s: float) -> list[dict[str
                     "pages": dict(Counter(page["status"] for page in pages)),
                     "reason": reasons[0][0] if reasons else "",
                     "notes": found["notes"],
+                    "cut": {cut.name: cut.pages for cut in cuts},
                     "dropped": found["dropped"],
                 }
             )

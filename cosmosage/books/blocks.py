@@ -159,7 +159,7 @@ def _judge(block: Block, how: Manner) -> None:
     if block.kind != "text":
         return
     if block.first.column == MARGIN:
-        block.kind = "note" if sum(char.isalpha() for char in text) > 30 else "debris"
+        block.kind = "note" if _letters(text) > 30 else "debris"
         return
     marks = sum(len(row.text) for row in block.rows)
     prose = sum(row.prose * len(row.text) for row in block.rows) / max(marks, 1)
@@ -167,13 +167,11 @@ def _judge(block: Block, how: Manner) -> None:
         if re.match(r"\w+\.?\s*\S+?[.:|]|\w+\.?\s*\S+\s+[A-Z]", text):
             block.kind = "note"
             return
-    letters = sum(char.isalpha() for char in text)
     large = block.first.size > 1.12 * how.size
     if (
         len(block.rows) <= 3
         and len(text) < 160
-        and letters >= 4
-        and letters > 0.5 * len(text)
+        and _letters(text) > max(3, 0.5 * len(text))
     ):
         bold = all(row.bold for row in block.rows)
         upper = text.upper() == text and len(WORD.findall(text)) > 0
@@ -194,6 +192,10 @@ def _judge(block: Block, how: Manner) -> None:
         alone = block.first.x0 > block.first.left + 2 * block.first.size
         if alone or block.first.size < 0.85 * how.size:
             block.kind = "debris"
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalpha, text))
 
 
 def _footnotes(found: list[Block], page: Page, how: Manner) -> None:

@@ -103,6 +103,11 @@ def _paragraphs(
     return [(number, part) for part in parts]
 
 
+def _is_outer(page: int, last: int) -> bool:
+    """Whether a page is so near the front that thanks and dedications stand there."""
+    return page <= max(1, 0.08 * last)
+
+
 def _looks_like_list(text: str) -> tuple[str, str] | None:
     """Whether a whole page is contents, index or imprint: the name and the reason."""
     lines = [line for line in re.split(r"\n+", text) if line.strip()]
@@ -140,10 +145,16 @@ def _cut_sections(
         if heading:
             level, title = len(heading[1]), heading[2].strip()
             named = next((n for n, p in _TITLES.items() if p.fullmatch(title)), "")
+            if named == "front matter" and not _is_outer(page, kept[-1][0]):
+                named = ""
             letter = name == "index" and len(title) == 1
+            entry = name == "contents" and _LEADER.search(title)
             # a deeper heading inside a list of references still belongs to it
-            if named or not letter and (level <= at or name == "front matter"):
+            ends = level <= at or name in ("front matter", "contents")
+            if named or not letter and not entry and ends:
                 name, at, under = named, level, title
+        elif name == "contents" and len(text) > 150 and not _LEADER.search(text):
+            name = ""  # the text begins without a heading
         if name:
             _add(cuts, Cut(name, (page, page), f"under the heading “{under}”", text))
         else:
@@ -155,17 +166,23 @@ def _without_references(
     kept: list[tuple[int, str]], cuts: list[Cut]
 ) -> list[tuple[int, str]]:
     """Without a list of references at the end that has no heading of its own."""
-    end = len(kept)
-    while end and _REFERENCE.search(kept[end - 1][1]) and len(kept[end - 1][1]) < 600:
-        end -= 1
-    if len(kept) - end < 8:
+    begin, count = len(kept), 0
+    for i in range(len(kept) - 1, len(kept) // 2, -1):
+        here = bool(_REFERENCE.search(kept[i][1])) and len(kept[i][1]) < 600
+        count += here
+        entries = len(kept) - i
+        if entries > 20 and count < 0.5 * entries:
+            break
+        if here and count >= 0.8 * entries:
+            begin = i
+    if len(kept) - begin < 8:
         return kept
-    for page, text in kept[end:]:
+    for page, text in kept[begin:]:
         _add(
             cuts,
             Cut("bibliography", (page, page), "entries with years and pages", text),
         )
-    return kept[:end]
+    return kept[:begin]
 
 
 def _divided(kept: list[tuple[int, str]]) -> list[Chapter]:

@@ -56,7 +56,9 @@ def texts(all_blocks: list[list[Block]], how: Manner, dropped: Dropped) -> list[
                 shown = _formula(block)
                 if not shown:
                     dropped.formulas += sum(len(row.text) for row in block.rows)
-                    open_block = None
+                    # a word cannot end in a formula: this was a figure's label
+                    if open_block and not open_block.last.text.endswith("-"):
+                        open_block = None
                     continue
                 body.append([shown])
                 open_block = None
@@ -197,11 +199,14 @@ def join(rows: list[str], words: Counter[str]) -> str:
         if not out:
             out = row
             continue
-        half = _HYPHEN.search(out)
+        if out[-1] != "-":
+            out += " " + row
+            continue
+        half = _HYPHEN.search(out[-60:])
         rest = WORD.match(row)
         if half and rest and row[:1].islower():
             first, second = half[1].lower(), rest[0].lower()
-            head = out[: half.start()].lower()
+            head = out[-60:][: half.start()].lower()
             lead = re.search(r"[\w-]+-$", head)
             hyphened = words[f"{first}-{second}"]
             union = words[first + second]
@@ -216,7 +221,7 @@ def join(rows: list[str], words: Counter[str]) -> str:
                 and len(second_alone) > 3
             )
             out = out + row if keeps else out[:-1] + row
-        elif out.endswith("-") and re.search(r"\w-$", out):
+        elif out[-2:-1].isalnum():
             out += row  # a hyphen before a capital or a number is the writer's own
         else:
             out += " " + row

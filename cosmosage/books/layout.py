@@ -36,26 +36,75 @@ def read_page(number: int, raw: dict[str, Any]) -> Page:
         x, y = line["dir"]
         if (round(x), round(y)) != upright:
             continue  # axis labels, stamps in the margin
-        spans = []
-        for span in line["spans"]:
-            text = span["text"]
-            maths = is_maths_font(span["font"])
-            if not text.isascii() and not maths:
-                page.unknown += sum(_is_unknown(char) for char in text)
-            text = text.translate(CLEAN)
+        spans: list[Span] = []
+        for told in line["spans"]:
+            text = told["text"]
+            maths = is_maths_font(told["font"])
+            if not text.isascii():
+                if not maths:
+                    page.unknown += sum(_is_unknown(char) for char in text)
+                text = text.translate(CLEAN)
+            elif not text.isprintable():
+                text = text.translate(CLEAN)
             if not text:
                 continue
             said.append(text)
-            spans.append(_span(span, text, maths, upright, raw))
+            if spans and _extends(spans[-1], told, text, maths, upright):
+                continue
+            spans.append(_span(told, text, maths, upright, raw))
         if spans:
             said.append("\n")
             pieces.append(piece_of(spans))
     if upright in ((0, 1), (0, -1)):
         page.width, page.height = height, width
     page.raw = "".join(said)
-    page.characters = sum(len(text) for text in said)
+    page.characters = len("".join(page.raw.split()))
     page.rows = order(_deduplicated(pieces), page.width)
     return page
+
+
+def _extends(
+    last: Span, told: dict[str, Any], text: str, maths: bool, upright: tuple[int, int]
+) -> bool:
+    """Whether characters go on as the span before them did; if so, they are added to it.
+
+    Many files set every word, and every space, as a span of its own.
+    """
+    x0, _, x1, _ = told["bbox"]
+    if text.isspace():
+        if last.text[-1] != " ":
+            last.text += " "
+            # a wider space holds something that the file draws later
+            if upright == (1, 0) and x1 - last.x1 < 0.5 * last.size:
+                last.x1 = x1
+        return True
+    flags = told["flags"]
+    if (
+        upright != (1, 0)
+        or maths
+        or last.maths
+        or abs(told["origin"][1] - last.base) > 0.05
+        or abs(told["size"] - last.size) > 0.06 * last.size
+        or bool(flags & 2) != last.italic
+        or bool(flags & 8) != last.mono
+        or _is_bold(told) != last.bold
+    ):
+        return False
+    if not -0.1 * last.size < x0 - last.x1 < 0.13 * last.size:
+        return False
+    last.text += text
+    last.x1 = x1
+    return True
+
+
+def _is_bold(told: dict[str, Any]) -> bool:
+    font = told["font"]
+    return (
+        bool(told["flags"] & 16)
+        or "Bold" in font
+        or "-Medi" in font
+        or "Semibold" in font
+    )
 
 
 def _is_unknown(char: str) -> bool:
@@ -77,7 +126,7 @@ def _span(
         x0, x1, base = y0, y1, raw["width"] - span["origin"][0]
     elif upright == (-1, 0):
         x0, x1, base = raw["width"] - x1, raw["width"] - x0, raw["height"] - base
-    flags, font = span["flags"], span["font"]
+    flags = span["flags"]
     return Span(
         x0,
         x1,
@@ -85,7 +134,7 @@ def _span(
         span["size"],
         text,
         maths,
-        bool(flags & 16) or "Bold" in font or "-Medi" in font or "Semibold" in font,
+        _is_bold(span),
         bool(flags & 8),
         bool(flags & 2),
     )

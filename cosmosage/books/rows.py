@@ -1,6 +1,7 @@
 """Spans to rows of text: baselines found, scripts put in their place, maths between dollars."""
 
 import re
+from bisect import bisect
 from collections import Counter
 
 from cosmosage.books.glyphs import latex, repair
@@ -40,9 +41,11 @@ def rows_of(pieces: list[Piece], column: int) -> list[Row]:
     size = _usual(spans)
     anchors: list[float] = []
     for base, _ in weights.most_common():
-        if all(abs(base - anchor) > 0.62 * size for anchor in anchors):
-            anchors.append(base)
-    anchors.sort()
+        at = bisect(anchors, base)
+        if all(
+            abs(base - near) > 0.62 * size for near in anchors[max(at - 1, 0) : at + 1]
+        ):
+            anchors.insert(at, base)
     lines: dict[float, list[Span]] = {anchor: [] for anchor in anchors}
     at = 0
     for span in sorted(spans, key=lambda span: span.base):
@@ -54,9 +57,7 @@ def rows_of(pieces: list[Piece], column: int) -> list[Row]:
     full = [line for line in lines.values() if line]
     left = min(span.x0 for span in spans)
     right = max(span.x1 for span in spans)
-    edges = Counter(
-        round(max(s.x1 for s in line)) for line in full if len(line) or line
-    )
+    edges = Counter(round(max(s.x1 for s in line)) for line in full)
     edge, times = max(edges.items(), key=lambda item: (item[1], item[0]))
     if times >= 4:
         right = min(right, edge + 2.0)

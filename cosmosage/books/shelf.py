@@ -60,6 +60,8 @@ class Text:
     pages: int
     reasons: tuple[str, ...]
     """Why pages are not ``ok``, each once."""
+    cut: tuple[str, ...] = ()
+    """What ``trim`` took off: ``bibliography``, ``contents``, ..."""
 
 
 def find_books(folder: Path) -> list[Path]:
@@ -389,7 +391,8 @@ def to_text(path: Path | bytes) -> Text:
         path: the file, or the bytes of a PDF.
 
     Returns:
-        The text with the file's status; a file that cannot be read has no text and a reason.
+        The text, trimmed, with the file's status; a file that cannot be read has no text and
+        a reason.
 
     Raises:
         FileNotFoundError: no such file.
@@ -407,8 +410,10 @@ def to_text(path: Path | bytes) -> Text:
     with _READING:
         found = _ENGINE.read(Path(path))
     reasons = dict.fromkeys(page["reason"] for page in found["pages"] if page["reason"])
-    text = "".join(page["text"] for page in found["pages"]).strip()
-    return Text(text, found["status"], len(found["pages"]), tuple(reasons))
+    chapters, cuts = trim(found["pages"])
+    text = "\n\n".join(chapter.text for chapter in chapters)
+    names = tuple(dict.fromkeys(cut.name for cut in cuts))
+    return Text(text, found["status"], len(found["pages"]), tuple(reasons), names)
 
 
 def page_image(file: Path, page: int, dpi: int = 60) -> bytes:
