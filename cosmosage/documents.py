@@ -167,15 +167,20 @@ def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
 
 
 def read_documents(path: Path | str) -> Iterator[Document]:
-    """The documents of a JSON-lines file.
+    """The documents of a JSON-lines file; a record needs ``text`` and nothing else.
+
+    Columns that a document does not have are left out; a missing id becomes
+    ``<file>:<number of the record>``.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a line is no document; the message names file, line and field.
+        ValueError: a record has no text; the message names file, record and field.
     """
+    known = {field.name for field in fields(Document)}
     for number, record in enumerate(read_jsonl(path), start=1):
+        record = {name: value for name, value in record.items() if name in known}
         try:
-            yield Document.from_record(record)
+            yield Document.from_record({"id": f"{Path(path).name}:{number}"} | record)
         except ValueError as error:
             raise ValueError(f"{path}, record {number}: {error}") from error
 
@@ -198,6 +203,10 @@ def fingerprint(*parts: Any) -> str:
 
 
 def _portrait(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {str(name): _portrait(value) for name, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_portrait(value) for value in part]
     if not isinstance(part, Path):
         return part
     if part.is_file():
