@@ -113,7 +113,7 @@ def listing(out: Path | str) -> list[dict[str, Any]]:
             )
         known = {field: value for field, value in found.items() if value is not None}
         papers.append({**packages.record(found["id"], found["version"]), **known})
-    return sorted(papers, key=lambda record: record["id"])
+    return sorted(papers, key=lambda record: (record["id"], record["version"]))
 
 
 def search(
@@ -398,18 +398,25 @@ def collect(
         Counts, among them listed and failed; those of the first run if nothing changed.
 
     Raises:
-        FileNotFoundError: the folder is not there, or holds no papers.
+        FileNotFoundError: the folder is not there or holds no papers, or none was found.
         ValueError, Unanswered, Refused: as in ``search`` and ``download``.
     """
     out, folder = Path(out), _folder(source)
-    key = fingerprint(folder) if folder else fingerprint(str(source), limit)
+    key = fingerprint(str(source), limit)
+    if folder:  # packed by this code
+        key = fingerprint(folder, Path(packages.__file__))
     with _alone(out):
         if counts := finished(out / "done.json", key):
             return counts
         (out / "done.json").unlink(missing_ok=True)
         if folder is None:
             host = _host(delay_s)
-            counts = {**_search(str(source), out, limit, host), **_download(out, host)}
+            counts = _search(str(source), out, limit, host)
+            if not counts["listed"]:
+                raise FileNotFoundError(
+                    f"arXiv finds no paper for {source!r}; look for a slip in it, or widen it"
+                )
+            counts |= _download(out, host)
             if any(
                 failure["tries"] < _RUNS for failure in read_jsonl(out / "failed.jsonl")
             ):
@@ -461,7 +468,7 @@ def _take(papers: Iterable[packages.Taken], folder: Path, out: Path) -> dict[str
             with whole_file(target, "wb") as file:
                 file.write(served)
         records.append(record)
-    records.sort(key=lambda record: record["id"])
+    records.sort(key=lambda record: (record["id"], record["version"]))
     write_jsonl(out / "listing.jsonl", records)
     write_jsonl(out / "failed.jsonl", (failed[key] for key in sorted(failed)))
     return {"listed": len(records), "failed": len(failed)}

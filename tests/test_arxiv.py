@@ -232,6 +232,12 @@ def test_a_search_that_finds_nothing_leaves_the_listing(serve, tmp_path):
     assert counts == {"found": 0, "received": 0, "new": 0, "listed": 4}
 
 
+def test_a_query_that_matches_nothing(serve, tmp_path):
+    serve()
+    with pytest.raises(FileNotFoundError, match="finds no paper for 'all:nothing'"):
+        arxiv.collect("all:nothing", tmp_path, delay_s=0)
+
+
 def test_pages_that_stay_empty_keep_what_came(serve, tmp_path, monkeypatch):
     monkeypatch.setattr(arxiv, "_PAGE", 5)
     serve({"query": [""] + ["empty"] * 50})
