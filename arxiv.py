@@ -403,8 +403,8 @@ def collect(
     """
     out, folder = Path(out), _folder(source)
     key = fingerprint(str(source), limit)
-    if folder:  # packed by this code
-        key = fingerprint(folder, Path(packages.__file__))
+    if folder:
+        key = fingerprint(folder, Path(packages.__file__))  # which packs it
     with _alone(out):
         if counts := finished(out / "done.json", key):
             return counts
@@ -417,9 +417,8 @@ def collect(
                     f"arXiv finds no paper for {source!r}; look for a slip in it, or widen it"
                 )
             counts |= _download(out, host)
-            if any(
-                failure["tries"] < _RUNS for failure in read_jsonl(out / "failed.jsonl")
-            ):
+            failed = read_jsonl(out / "failed.jsonl")
+            if any(failure["tries"] < _RUNS for failure in failed):
                 return counts
         elif (folder / "listing.jsonl").is_file():
             mirrored = (
