@@ -1,5 +1,8 @@
 """Books against documents that are written here, so that the right text is known."""
 
+# a test's name is its sentence; the engine's child is reached into to kill it
+# pylint: disable=missing-function-docstring,protected-access
+
 import json
 import os
 import signal
@@ -14,9 +17,11 @@ import pymupdf
 import pytest
 
 from cosmosage import books
+from cosmosage.books.glyphs import latex, repair
 from cosmosage.books.worker import Engine
 from cosmosage.documents import read_documents, read_json, read_jsonl
 
+AES = 5  # PyMuPDF's PDF_ENCRYPT_AES_256
 ROOT = Path(__file__).resolve().parents[1]
 
 LEFT = [
@@ -143,12 +148,50 @@ def test_rotated_page_and_footnote(tmp_path):
     assert "This footnote is set in smaller type." in found.text
 
 
-def test_accents_and_ligatures():
-    from cosmosage.books.glyphs import (
-        latex,
-        repair,
-    )  # pylint: disable=import-outside-toplevel
+def test_margin_notes_do_not_interrupt_the_lines_beside_them(tmp_path):
+    document = pymupdf.open()
+    page = _page(document, LEFT + RIGHT, x=150)
+    _lines(page, ["Tuesday", "2021-4-13", "compiled"], x=60, y=113, size=8)
+    document.save(tmp_path / "margin.pdf")
+    text = _text(tmp_path / "margin.pdf").text
+    assert "whose spectra are shifted to the red in proportion" in text
+    assert "Tuesday" not in text
 
+
+def test_caption_gives_way_to_the_sentence_around_it(tmp_path):
+    document = pymupdf.open()
+    page = _page(document, LEFT, y=100)
+    caption = [
+        "Figure 1. The diagram of velocity and distance",
+        "of galaxies in the Virgo cluster.",
+    ]
+    _lines(page, caption, y=250, size=8)
+    _lines(page, RIGHT, y=320)
+    document.save(tmp_path / "caption.pdf")
+    text = _text(tmp_path / "caption.pdf").text
+    assert "calibration with variable stars" in text
+    assert "Figure 1. The diagram of velocity and distance of galaxies" in text
+
+
+def test_a_lost_page_tree_is_rebuilt_from_its_pages(tmp_path):
+    """The writer put tree and catalogue at the end; the cut takes them and one page."""
+    document = pymupdf.open()
+    for _ in range(12):
+        _page(document, LEFT + RIGHT)
+    document.save(tmp_path / "whole.pdf")
+    with pymupdf.open(tmp_path / "whole.pdf") as whole:
+        root = whole.pdf_catalog()
+        tree = int(whole.xref_get_key(root, "Pages")[1].split()[0])
+    data = (tmp_path / "whole.pdf").read_bytes()
+    for lost in (root, tree):
+        data = data.replace(f"\n{lost} 0 obj".encode(), f"\n%{lost} 0 obx".encode(), 1)
+    (tmp_path / "lost.pdf").write_bytes(data[: data.rindex(b"xref")])
+    found = _text(tmp_path / "lost.pdf")
+    assert found.status == "damaged"
+    assert found.text.count("calibration with variable stars in nearby galaxies") >= 10
+
+
+def test_accents_and_ligatures():
     assert repair("Poincar´e and Schr¨odinger ﬁt ﬂat space\u00a0\ue000") == (
         "Poincaré and Schrödinger fit flat space "
     )
@@ -158,11 +201,10 @@ def test_accents_and_ligatures():
 def test_encrypted(tmp_path):
     document = pymupdf.open()
     _page(document, LEFT)
-    aes = pymupdf.PDF_ENCRYPT_AES_256
     document.save(
-        tmp_path / "locked.pdf", encryption=aes, user_pw="secret", owner_pw="owner"
+        tmp_path / "locked.pdf", encryption=AES, user_pw="secret", owner_pw="owner"
     )
-    document.save(tmp_path / "open.pdf", encryption=aes, user_pw="", owner_pw="owner")
+    document.save(tmp_path / "open.pdf", encryption=AES, user_pw="", owner_pw="owner")
     locked = _text(tmp_path / "locked.pdf")
     assert (locked.status, locked.text) == ("encrypted", "")
     assert "password" in locked.reasons[0]
@@ -284,12 +326,10 @@ def test_a_dying_engine_costs_one_page(book):
         killed = threading.Event()
 
         def kill():
-            os.kill(
-                engine._child.pid, signal.SIGKILL
-            )  # pylint: disable=protected-access
+            os.kill(engine._child.pid, signal.SIGKILL)
             killed.set()
 
-        os.kill(engine._child.pid, signal.SIGSTOP)  # pylint: disable=protected-access
+        os.kill(engine._child.pid, signal.SIGSTOP)
         threading.Timer(0.3, kill).start()
         found = engine.read(book)
         assert killed.is_set()
@@ -301,7 +341,7 @@ def test_a_hanging_engine_is_replaced(book):
     start = time.monotonic()
     with Engine(page_limit_s=1.0) as engine:
         engine.read(book)
-        os.kill(engine._child.pid, signal.SIGSTOP)  # pylint: disable=protected-access
+        os.kill(engine._child.pid, signal.SIGSTOP)
         found = engine.read(book)
         assert (
             found["status"] == "damaged"
@@ -336,13 +376,14 @@ def test_catalogue_keeps_what_a_person_decided(tmp_path, book):
         books.catalogue(tmp_path / "empty", out)
 
 
-def test_from_shelf_to_documents(tmp_path, book):
+@pytest.mark.usefixtures("book")
+def test_from_shelf_to_documents(tmp_path):
     out, target = tmp_path / "out", tmp_path / "documents" / "books.jsonl.gz"
     locked = pymupdf.open()
     _page(locked, LEFT)
     locked.save(
         tmp_path / "shelf" / "locked.pdf",
-        encryption=pymupdf.PDF_ENCRYPT_AES_256,
+        encryption=AES,
         user_pw="x",
     )
     with pytest.raises(FileNotFoundError, match="catalogue"):
@@ -470,12 +511,27 @@ def test_command_names_texts_by_folder(tmp_path, book):
 
 
 def test_five_thousand_pages_with_little_on_them(tmp_path):
-    document = pymupdf.open()
-    for number in range(5000):
-        document.new_page(width=200, height=200).insert_text(
-            (20, 100), f"Line of page {number}."
+    parts, kids = [], " ".join(f"{2 * i + 4} 0 R" for i in range(5000))
+    parts.append("1 0 obj <</Type/Catalog/Pages 2 0 R>> endobj")
+    parts.append(f"2 0 obj <</Type/Pages/Count 5000/Kids[{kids}]>> endobj")
+    parts.append("3 0 obj <</Type/Font/Subtype/Type1/BaseFont/Helvetica>> endobj")
+    box = "/Parent 2 0 R/MediaBox[0 0 200 200]/Resources<</Font<</F 3 0 R>>>>"
+    for i in range(5000):
+        drawn = f"BT /F 11 Tf 20 100 Td (Line of page {i}.) Tj ET"
+        parts.append(
+            f"{2 * i + 4} 0 obj <</Type/Page{box}/Contents {2 * i + 5} 0 R>> endobj"
         )
-    document.save(tmp_path / "skeleton.pdf")
+        parts.append(
+            f"{2 * i + 5} 0 obj <</Length {len(drawn)}>> stream\n{drawn}\nendstream endobj"
+        )
+    body, places = "%PDF-1.4\n", []
+    for part in parts:
+        places.append(len(body))
+        body += part + "\n"
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    body += f"xref\n0 {len(parts) + 1}\n0000000000 65535 f \n{table}"
+    body += f"trailer <</Size {len(parts) + 1}/Root 1 0 R>>\nstartxref\n{body.index('xref')}\n%%EOF"
+    (tmp_path / "skeleton.pdf").write_text(body)
     found = _text(tmp_path / "skeleton.pdf")
     assert (found.status, found.pages) == ("ok", 5000)
     assert found.text.count("Line of page") == 5000

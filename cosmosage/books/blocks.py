@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from cosmosage.books.heads import Manner, WORD, key
+from cosmosage.books.heads import Manner, key
 from cosmosage.books.spans import MARGIN, Page, Row
 
 _CAPTION = re.compile(
@@ -14,6 +14,9 @@ _CAPTION = re.compile(
 )
 
 
+_CAPTION_GOES_ON = re.compile(
+    r"\w+\.?\s*\S+?[.:|]|\w+\.?\s*\S+\s+[A-Z]"
+)  # no sentence's start
 ITEM = re.compile(
     r"(?:[•◦▪■‣●○–—*]|\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})[.)]|\[\d{1,3}\]|\[[A-Z]\w+\d\d\w?\])\s+"
 )
@@ -48,10 +51,12 @@ class Block:
 
     @property
     def first(self) -> Row:
+        """The uppermost row."""
         return self.rows[0]
 
     @property
     def last(self) -> Row:
+        """The lowest row."""
         return self.rows[-1]
 
 
@@ -94,54 +99,62 @@ def _breaks(block: Block, row: Row, kind: str, how: Manner) -> bool:
     if row.column != last.column or row.base < last.base:
         return True
     gap = row.base - last.base
+    if {kind, block.kind} == {"formula", "debris"} and gap < 1.5 * how.leading:
+        block.kind = "formula"  # the parts of a fraction are no formulas by themselves
+        return False
     if kind != block.kind:
         # a short or formula-heavy line inside a paragraph: flush left, at its leading
         near = gap < 1.3 * how.leading and row.x0 < max(row.left, block.rows[-1].x0) + 2
         return not (near and block.kind == "text" and not ENDS.search(last.text))
-    if kind == "formula":
-        return gap > 2.2 * how.leading
-    if kind == "code":
-        return gap > 2.5 * row.size
-    if (
-        abs(row.size - last.size) > 0.08 * how.size + 0.3
-        or row.bold != last.bold
-        and (
-            row.bold
-            or len(last.text) < 0.7 * len(row.text)
-            or ENDS.search(last.text) is not None
-        )
-        and gap > 1.1 * row.size
-    ):
-        if not (abs(row.size - last.size) < 1.2 and _goes_on(last, row)):
-            return True
-    leading = how.leading * row.size / how.size
-    if gap > 1.3 * leading:
-        return not (
-            gap < 2.0 * leading and _goes_on(last, row) and row.x0 < row.left + row.size
-        )
+    if kind in ("formula", "code"):
+        return gap > 2.2 * max(how.leading, row.size)
+    if _changes_hand(last, row, how) or _is_far(last, row, how):
+        return True
     if ITEM.match(row.text) and (
         row.x0 <= block.first.x0 + 2 or ENDS.search(last.text)
     ):
-        return bool(ENDS.search(last.text)) or bool(ITEM.match(block.first.text))
+        return bool(ENDS.search(last.text) or ITEM.match(block.first.text))
+    return _is_indented(block, row)
+
+
+def _changes_hand(last: Row, row: Row, how: Manner) -> bool:
+    """Whether size or weight change as they do between a heading and its text."""
+    step = abs(row.size - last.size)
+    if step > 0.08 * how.size + 0.3:
+        return not (step < 1.2 and _goes_on(last, row))
+    if (
+        row.bold == last.bold
+        or row.base - last.base < 1.1 * row.size
+        or _goes_on(last, row)
+    ):
+        return False
+    return (
+        row.bold or len(last.text) < 0.7 * len(row.text) or bool(ENDS.search(last.text))
+    )
+
+
+def _is_far(last: Row, row: Row, how: Manner) -> bool:
+    """Whether there is an empty line between; a tall formula within a line makes none."""
+    gap, leading = row.base - last.base, how.leading * row.size / how.size
+    if gap <= 1.3 * leading:
+        return False
+    return gap > 2 * leading or row.x0 >= row.left + row.size or not _goes_on(last, row)
+
+
+def _is_indented(block: Block, row: Row) -> bool:
+    """Whether a row begins a paragraph by its place or by how short the row above is."""
+    last = block.last
     shift = row.x0 - last.x0
+    centred = abs(row.x0 + row.x1 - last.x0 - last.x1) < row.size
+    ended = bool(ENDS.search(last.text))
     if shift > 0.6 * row.size:
-        hanging = len(block.rows) == 1 and (
-            ITEM.match(last.text)
-            or last.x1 > last.right - 2 * row.size
-            and not ENDS.search(last.text)
-        )
-        centred = abs(row.x0 + row.x1 - last.x0 - last.x1) < row.size
+        full = last.x1 > last.right - 2 * row.size
+        hanging = len(block.rows) == 1 and (ITEM.match(last.text) or full and not ended)
         return not hanging and not centred and not OPEN.search(last.text)
     if shift < -0.6 * row.size and len(block.rows) > 1:
-        centred = abs(row.x0 + row.x1 - last.x0 - last.x1) < row.size
         return not centred and not _goes_on(last, row)
     short = last.x1 < last.right - 4 * row.size
-    return (
-        short
-        and bool(ENDS.search(last.text))
-        and not row.text[:1].islower()
-        and shift < 1
-    )
+    return short and ended and not row.text[:1].islower() and shift < 1
 
 
 def _goes_on(last: Row, row: Row) -> bool:
@@ -158,40 +171,41 @@ def _judge(block: Block, how: Manner) -> None:
     text = " ".join(row.text for row in block.rows)
     if block.kind != "text":
         return
-    if block.first.column == MARGIN:
-        block.kind = "note" if _letters(text) > 30 else "debris"
-        return
     marks = sum(len(row.text) for row in block.rows)
     prose = sum(row.prose * len(row.text) for row in block.rows) / max(marks, 1)
-    if _CAPTION.match(text) and (len(text) > 25 or block.first.size < how.size):
-        if re.match(r"\w+\.?\s*\S+?[.:|]|\w+\.?\s*\S+\s+[A-Z]", text):
-            block.kind = "note"
-            return
-    large = block.first.size > 1.12 * how.size
-    if (
-        len(block.rows) <= 3
-        and len(text) < 160
-        and _letters(text) > max(3, 0.5 * len(text))
-    ):
-        bold = all(row.bold for row in block.rows)
-        upper = text.upper() == text and len(WORD.findall(text)) > 0
-        numbered = _NUMBERED.match(text)
-        slanted = (
-            numbered and len(block.rows) == 1 and block.first.italic and len(text) < 80
-        )
-        ended = text.endswith((".", ",", ";")) and not numbered
-        if not ended and (
-            large or bold or slanted or upper and (numbered or len(text) > 6)
-        ):
-            if "$" not in text[:2]:
-                block.kind = "heading"
-                return
-    if prose < 0.35 and not (prose > 0.2 and len(text) > 60 and ENDS.search(text)):
+    first = block.first
+    if first.column == MARGIN:
+        block.kind = "note" if _letters(text) > 30 else "debris"
+    elif _CAPTION.match(text) and (len(text) > 25 or first.size < how.size):
+        block.kind = "note" if _CAPTION_GOES_ON.match(text) else "text"
+    elif _is_heading(block, text, how):
+        block.kind = "heading"
+    elif prose < 0.35 and not (prose > 0.2 and len(text) > 60 and ENDS.search(text)):
         block.kind = "debris"
     elif len(text) < 25 and not ENDS.search(text) and not ITEM.match(text):
-        alone = block.first.x0 > block.first.left + 2 * block.first.size
-        if alone or block.first.size < 0.85 * how.size:
+        alone = first.x0 > first.left + 2 * first.size
+        if alone or first.size < 0.85 * how.size:
             block.kind = "debris"
+
+
+def _is_heading(block: Block, text: str, how: Manner) -> bool:
+    """Whether a short block is set apart: large, bold, in capitals, or numbered and slanted."""
+    letters = _letters(text)
+    if (
+        len(block.rows) > 3
+        or len(text) >= 160
+        or letters < 4
+        or letters < 0.5 * len(text)
+    ):
+        return False
+    numbered = bool(_NUMBERED.match(text))
+    if "$" in text[:2] or text.endswith((".", ",", ";")) and not numbered:
+        return False
+    if block.first.size > 1.12 * how.size or all(row.bold for row in block.rows):
+        return True
+    if text.upper() == text:
+        return numbered or len(text) > 6
+    return numbered and block.first.italic and len(block.rows) == 1 and len(text) < 80
 
 
 def _letters(text: str) -> int:

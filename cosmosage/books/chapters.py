@@ -48,6 +48,7 @@ _TITLES = {
     for name, words in _CUT_TITLES.items()
 }
 _LEADER = re.compile(r"(?:\.\s?){4,}\s*[ivxlc\d]*|\s\d{1,4}$")
+_DOTS = re.compile(r"(?:\.\s?){5,}")
 _INDEX_ENTRY = re.compile(
     r"[^.!?]{2,60},\s*\d{1,4}(?:[–-]\d+)?(?:,\s*\d{1,4}(?:[–-]\d+)?)*"
 )
@@ -140,7 +141,7 @@ def _cut_sections(
     """Without the sections whose heading names them as matter around the text."""
     out: list[tuple[int, str]] = []
     name, at, under = "", 0, ""  # of the matter that is being cut, if a name is set
-    for page, text in kept:
+    for i, (page, text) in enumerate(kept):
         heading = _HEADING.fullmatch(text)
         if heading:
             level, title = len(heading[1]), heading[2].strip()
@@ -148,7 +149,9 @@ def _cut_sections(
             if named == "front matter" and not _is_outer(page, kept[-1][0]):
                 named = ""
             letter = name == "index" and len(title) == 1
-            entry = name == "contents" and _LEADER.search(title)
+            entry = name == "contents" and any(
+                _DOTS.search(line) for _, line in kept[i : i + 4]
+            )
             # a deeper heading inside a list of references still belongs to it
             ends = level <= at or name in ("front matter", "contents")
             if named or not letter and not entry and ends:
@@ -165,24 +168,25 @@ def _cut_sections(
 def _without_references(
     kept: list[tuple[int, str]], cuts: list[Cut]
 ) -> list[tuple[int, str]]:
-    """Without a list of references at the end that has no heading of its own."""
-    begin, count = len(kept), 0
-    for i in range(len(kept) - 1, len(kept) // 2, -1):
-        here = bool(_REFERENCE.search(kept[i][1])) and len(kept[i][1]) < 600
-        count += here
-        entries = len(kept) - i
-        if entries > 20 and count < 0.5 * entries:
-            break
-        if here and count >= 0.8 * entries:
-            begin = i
-    if len(kept) - begin < 8:
-        return kept
-    for page, text in kept[begin:]:
+    """Without a list of references that has no heading of its own, in the second half."""
+    like = [bool(_REFERENCE.search(text)) and len(text) < 600 for _, text in kept]
+    gone: set[int] = set()
+    begin = len(kept) // 2
+    while begin < len(kept):
+        end, count = begin, 0
+        while end < len(kept) and (like[end] or any(like[end + 1 : end + 3]) and count):
+            count += like[end]
+            end += 1
+        if count >= 8:
+            gone.update(range(begin, end))
+        begin = max(end, begin + 1)
+    for i in sorted(gone):
+        page, text = kept[i]
         _add(
             cuts,
             Cut("bibliography", (page, page), "entries with years and pages", text),
         )
-    return kept[:begin]
+    return [part for i, part in enumerate(kept) if i not in gone]
 
 
 def _divided(kept: list[tuple[int, str]]) -> list[Chapter]:

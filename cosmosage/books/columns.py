@@ -6,10 +6,10 @@ reach across (a title, a wide caption) divide the page into bands, and each band
 column by column. What it cannot do: three columns of unequal width beside a picture.
 """
 
+import re
 from itertools import accumulate
 
 from cosmosage.books.spans import Piece, Span
-import re
 
 _LETTERS = re.compile(r"[^\W\d_]")
 
@@ -124,7 +124,7 @@ def _gutter(pieces: list[Piece], width: float) -> float | None:
     span = last - first
     if span < 0.3 * width:
         return None
-    best: tuple[float, float] | None = None
+    lowest, gutter = float("inf"), None
     for place in (0.5, 0.33, 0.67, 0.22, 0.78):
         middle, reach = first + place * span, 0.12 * span
         begin = max(first + 20, int(middle - reach))
@@ -134,11 +134,9 @@ def _gutter(pieces: list[Piece], width: float) -> float | None:
         low = min(window)
         strip = [begin + i for i, value in enumerate(window) if value <= low + 1]
         centre = _middle_of_longest_run(strip)
-        if centre is None or best and low >= best[0]:
-            continue
-        if _two_columns(wordy, centre):
-            best = (low, centre)
-    return best[1] if best else None
+        if centre is not None and low < lowest and _two_columns(wordy, centre):
+            lowest, gutter = low, centre
+    return gutter
 
 
 def _middle_of_longest_run(strip: list[int]) -> float | None:
@@ -193,6 +191,7 @@ def _cut(piece: Piece, gutter: float) -> list[Piece]:
 
 
 def piece_of(spans: list[Span]) -> Piece:
+    """The spans as one piece, with its box and its number of letters."""
     return Piece(
         min(span.x0 for span in spans),
         max(span.x1 for span in spans),

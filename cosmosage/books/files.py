@@ -29,15 +29,9 @@ MAX_PAGES = 20_000  # the longest real book is about 5,000
 MAX_CHARACTERS = 400_000  # of one page; a dense journal page has 8,000
 OCR_DPI = 300  # Tesseract's own advice for body text
 _FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
-_DAMAGE = (
-    "repair",
-    "cannot find",
-    "truncated",
-    "missing",
-    "broken",
-    "unexpected end",
-    "premature",
-)
+# what MuPDF warns of: broken streams spoil any page, missing objects an empty one
+_BROKEN = ("zlib error", "premature end", "unexpected end")
+_MISSING = ("repair", "cannot find", "truncated", "missing", "broken")
 
 
 @dataclass(slots=True)
@@ -210,6 +204,8 @@ def _pdf_pages(
     repaired = _repair_note(path) if document.is_repaired else ""
     if repaired:
         found.notes.append(repaired)
+    if not document.page_count:
+        document = _salvaged(document) or document
     count = min(document.page_count, MAX_PAGES)
     if document.page_count > MAX_PAGES:
         found.notes.append(
@@ -222,42 +218,81 @@ def _pdf_pages(
     pages: list[Page] = []
     drawn: dict[int, bool] = {}
     faults: dict[int, str] = dict(skip)
-    ocr: dict[int, str] = {}
+    recognised: set[int] = set()
     for number in range(1, count + 1):
         tell(number)
         page = Page(number, 612.0, 792.0, [])
         if number not in skip:
-            pymupdf.TOOLS.reset_mupdf_warnings()
             try:
-                leaf = document[number - 1]
-                raw = leaf.get_text("dict", flags=_FLAGS)
-                page = layout.read_page(number, raw)
-                if not page.characters and page.unknown < 20:
-                    drawn[number] = _is_drawn(leaf)
-                if (
-                    drawn.get(number) or garbled(page.raw, page.unknown)
-                ) and _has_tesseract():
-                    scanned = _recognised(leaf, number)
-                    if scanned.characters:
-                        page, ocr[number] = scanned, "recognised by Tesseract"
+                page, drawn[number], scanned = _leaf(document, number)
+                recognised.update({number} if scanned else ())
             except (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError) as error:
                 faults[number] = f"the page cannot be read ({error})"
-            warned = pymupdf.TOOLS.mupdf_warnings()
-            if not page.characters and any(word in warned for word in _DAMAGE):
-                faults.setdefault(number, warned.splitlines()[0])
-            elif repaired and not page.characters and not drawn.get(number):
-                faults.setdefault(number, "nothing is left of the page: " + repaired)
+            if why := _fault(page, drawn.get(number, False), repaired):
+                faults.setdefault(number, why)
         pages.append(page)
     _check_lengths(pages, faults)
     found = _composed(pages, found, drawn, faults, document.get_toc(simple=True))
     for page in found.pages:
-        if page.page in ocr and page.status == "ok":
-            page.status, page.reason = "ocr", ocr[page.page]
-    if repaired and "cut short" in repaired:
-        for page in found.pages[-1:]:
-            if page.status in ("ok", "ocr"):
-                page.status, page.reason = "damaged", repaired
+        if page.page in recognised and page.status == "ok":
+            page.status, page.reason = "ocr", "recognised by Tesseract"
+    last = found.pages[-1]
+    if "cut short" in repaired and last.status in ("ok", "ocr"):
+        last.status, last.reason = "damaged", repaired
     return found
+
+
+def _leaf(document: Any, number: int) -> tuple[Page, bool, bool]:
+    """A page, whether something is drawn on it without characters, whether it was recognised."""
+    pymupdf.TOOLS.reset_mupdf_warnings()
+    leaf = document[number - 1]
+    page = layout.read_page(number, leaf.get_text("dict", flags=_FLAGS))
+    drawn = not page.characters and page.unknown < 20 and _is_drawn(leaf)
+    if (drawn or garbled(page.raw, page.unknown)) and shutil.which("tesseract"):
+        scanned = _recognised(leaf, number)
+        if scanned.characters:
+            return scanned, False, True
+    return page, drawn, False
+
+
+def _fault(page: Page, drawn: bool, repaired: str) -> str:
+    """What the engine's warnings and the file's state say against a page; "" if nothing."""
+    warned = pymupdf.TOOLS.mupdf_warnings().splitlines()
+    words = _BROKEN if page.characters else _BROKEN + _MISSING
+    for line in warned:
+        if any(word in line for word in words):
+            return f"the page is incomplete ({line})"
+    if repaired and not page.characters and not drawn:
+        return "nothing is left of the page: " + repaired
+    return ""
+
+
+def _salvaged(document: Any) -> Any | None:
+    """The pages that are left in a PDF whose page tree is lost, in the order of their numbers.
+
+    A file that is cut short lacks its end, where most writers put the tree; the pages'
+    own objects stand before it.
+    """
+    try:
+        leaves = [
+            number
+            for number in range(1, min(document.xref_length(), 200_000))
+            if document.xref_get_key(number, "Type")[1] == "/Page"
+        ]
+        if not leaves:
+            return None
+        tree, root = document.get_new_xref(), document.get_new_xref()
+        kids = " ".join(f"{number} 0 R" for number in leaves)
+        document.update_object(
+            tree, f"<</Type/Pages/Count {len(leaves)}/Kids[{kids}]>>"
+        )
+        document.update_object(root, f"<</Type/Catalog/Pages {tree} 0 R>>")
+        for number in leaves:
+            document.xref_set_key(number, "Parent", f"{tree} 0 R")
+        document.xref_set_key(-1, "Root", f"{root} 0 R")
+        return pymupdf.open("pdf", document.tobytes())
+    except (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError):
+        return None
 
 
 def _repair_note(path: Path) -> str:
@@ -310,21 +345,17 @@ def _is_drawn(leaf: Any) -> bool:
     return bool(leaf.get_images() or leaf.get_bboxlog())
 
 
-def _has_tesseract() -> bool:
-    return shutil.which("tesseract") is not None
-
-
 def _recognised(leaf: Any, number: int) -> Page:
     """The page as Tesseract reads its picture; its boxes are in points again."""
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder, "page.png")
         leaf.get_pixmap(dpi=OCR_DPI, colorspace=pymupdf.csGRAY).save(picture)
-        out = subprocess.run(
-            ["tesseract", str(picture), "-", "--dpi", str(OCR_DPI), "tsv"],
-            capture_output=True,
-            timeout=50,
-            check=False,
-        ).stdout.decode("utf-8", "replace")
+        command = ["tesseract", str(picture), "-", "--dpi", str(OCR_DPI), "tsv"]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=50, check=False)
+        except subprocess.TimeoutExpired:
+            return Page(number, 612.0, 792.0, [])
+    out = done.stdout.decode("utf-8", "replace")
     return layout.read_page(number, _from_tsv(out, leaf.rect.width, leaf.rect.height))
 
 

@@ -13,6 +13,7 @@ of tables and the labels of figures. All of it is counted.
 
 import re
 from collections import Counter
+from dataclasses import dataclass, field
 
 from cosmosage.books.blocks import ENDS, ITEM, OPEN, TAG, Block
 from cosmosage.books.heads import WORD, Dropped, Manner
@@ -34,63 +35,84 @@ def texts(all_blocks: list[list[Block]], how: Manner, dropped: Dropped) -> list[
     Returns:
         One text a page, Markdown.
     """
-    pages: list[list[list[str]]] = []  # page, paragraph, rows
-    open_block: Block | None = None
-    open_rows: list[str] | None = None
-    continued: list[bool] = []
+    writer = _Writer(how, dropped)
     for found in all_blocks:
-        body: list[list[str]] = []
-        notes: list[list[str]] = []
-        goes_on = False
-        last_body: list[str] | None = None
-        if open_block:
-            _defer(found, open_block, how)
+        writer.write_page(found)
+    out = []
+    for number, page in enumerate(writer.pages):
+        text = "\n\n".join(join(rows, how.words) for rows in page.paragraphs if rows)
+        after = writer.pages[number + 1] if number + 1 < len(writer.pages) else None
+        goes_on = text and after and after.begins_inside and page.ends_open
+        out.append(text + " " if goes_on else text + "\n\n" if text else "")
+    return out
+
+
+@dataclass(slots=True)
+class _PageText:
+    paragraphs: list[list[str]] = field(default_factory=list)
+    begins_inside: bool = False
+    """Whether its first paragraph began on an earlier page."""
+    ends_open: bool = False
+    """Whether its last paragraph is the one that may go on."""
+
+
+class _Writer:
+    """Puts blocks into pages of paragraphs, and carries an open paragraph overleaf."""
+
+    def __init__(self, how: Manner, dropped: Dropped) -> None:
+        self.how = how
+        self.dropped = dropped
+        self.pages: list[_PageText] = []
+        self.block: Block | None = None  # the last, if it is text and may go on
+        self.rows: list[str] = []  # its paragraph
+
+    def write_page(self, found: list[Block]) -> None:
+        """Add a page; captions and footnotes come before its last, open paragraph."""
+        if self.block:
+            _defer(found, self.block, self.how)
+        page = _PageText()
+        notes = []
         for block in found:
             if block.kind == "debris":
-                dropped.debris += sum(len(row.text) for row in block.rows)
-                continue
-            if block.kind == "note":
+                self.dropped.debris += sum(len(row.text) for row in block.rows)
+            elif block.kind == "note":
                 notes.append([row.text for row in block.rows])
-                continue
-            if block.kind == "formula":
-                shown = _formula(block)
-                if not shown:
-                    dropped.formulas += sum(len(row.text) for row in block.rows)
-                    # a word cannot end in a formula: this was a figure's label
-                    if open_block and not open_block.last.text.endswith("-"):
-                        open_block = None
-                    continue
-                body.append([shown])
-                open_block = None
-                continue
-            rows = _plain_rows(block)
-            if open_block and block.kind == "text" and _continues(open_block, block):
-                assert open_rows is not None
-                if last_body is None:
-                    goes_on = True
-                    _divide(open_rows, rows, how.words)
-                    if rows:
-                        body.append(rows)
-                        open_rows = last_body = rows
-                else:
-                    open_rows.extend(rows)
+            elif block.kind == "formula":
+                self._formula(page, block)
             else:
-                body.append(rows)
-                open_rows = last_body = rows
-            open_block = block if block.kind == "text" else None
-        continued.append(goes_on)
-        if open_rows is not None and body and body[-1] is open_rows and open_block:
-            pages.append(body[:-1] + notes + [body[-1]])
+                self._text(page, block)
+        page.ends_open = bool(
+            self.block and page.paragraphs and page.paragraphs[-1] is self.rows
+        )
+        at = len(page.paragraphs) - page.ends_open
+        page.paragraphs[at:at] = notes
+        self.pages.append(page)
+
+    def _formula(self, page: _PageText, block: Block) -> None:
+        shown = _formula(block)
+        if shown:
+            page.paragraphs.append([shown])
+            self.block = None
+            return
+        self.dropped.formulas += sum(len(row.text) for row in block.rows)
+        # a word cannot end in a formula: that was a figure's label
+        if self.block and not self.block.last.text.endswith("-"):
+            self.block = None
+
+    def _text(self, page: _PageText, block: Block) -> None:
+        rows = _plain_rows(block)
+        before, self.block = self.block, block if block.kind == "text" else None
+        if before is None or self.block is None or not _continues(before, block):
+            page.paragraphs.append(rows)
+            self.rows = rows
+        elif any(paragraph is self.rows for paragraph in page.paragraphs):
+            self.rows.extend(rows)
         else:
-            pages.append(body + notes)
-    out = []
-    for number, paragraphs in enumerate(pages):
-        text = "\n\n".join(join(rows, how.words) for rows in paragraphs if rows)
-        if number + 1 < len(pages) and continued[number + 1]:
-            out.append(text + " ")
-        else:
-            out.append(text + "\n\n" if text else "")
-    return out
+            page.begins_inside = not page.paragraphs
+            _divide(self.rows, rows, self.how.words)
+            if rows:
+                page.paragraphs.append(rows)
+                self.rows = rows
 
 
 def _defer(found: list[Block], before: Block, how: Manner) -> None:
@@ -142,10 +164,20 @@ def _formula(block: Block) -> str:
             part.strip("$") if part.startswith("$") else _words_in_formula(part)
             for part in inner
         ).strip()
-        if re.search(r"[^\x00-\x7f]", line) or not re.search(r"[=<>\\]", line):
+        if re.search(r"[^\x00-\x7f]", line):
             return ""
         lines.append(line)
-    return "$$" + " \\\\\n".join(lines) + "$$" if lines else ""
+    whole = " ".join(lines)
+    related = re.search(
+        r"\S\s*(?:[=<>]|\\(?:[lg]eq|[lg]esssim|gtrsim|sim|approx|equiv|to)\b)\s*[^\s.,;]",
+        whole,
+    )
+    pairs = all(
+        whole.count(a) == whole.count(b) for a, b in ("()", "[]", ("\\{", "\\}"))
+    )
+    if not related or not pairs:
+        return ""
+    return "$$" + " \\\\\n".join(lines) + "$$"
 
 
 def _words_in_formula(text: str) -> str:

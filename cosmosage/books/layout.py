@@ -40,18 +40,21 @@ def read_page(number: int, raw: dict[str, Any]) -> Page:
         for told in line["spans"]:
             text = told["text"]
             maths = is_maths_font(told["font"])
+            lossy = False
             if not text.isascii():
-                if not maths:
-                    page.unknown += sum(_is_unknown(char) for char in text)
-                text = text.translate(CLEAN)
+                unknown = sum(_is_unknown(char) for char in text)
+                lossy = maths and unknown > 0
+                page.unknown += 0 if maths else unknown
+                text = text.translate(CLEAN) or " " * lossy
             elif not text.isprintable():
                 text = text.translate(CLEAN)
             if not text:
                 continue
             said.append(text)
-            if spans and _extends(spans[-1], told, text, maths, upright):
+            if spans and not lossy and _extends(spans[-1], told, text, maths, upright):
                 continue
             spans.append(_span(told, text, maths, upright, raw))
+            spans[-1].lossy = lossy
         if spans:
             said.append("\n")
             pieces.append(piece_of(spans))
@@ -78,17 +81,13 @@ def _extends(
             if upright == (1, 0) and x1 - last.x1 < 0.5 * last.size:
                 last.x1 = x1
         return True
+    if maths or last.maths or upright != (1, 0):
+        return False
     flags = told["flags"]
-    if (
-        upright != (1, 0)
-        or maths
-        or last.maths
-        or abs(told["origin"][1] - last.base) > 0.05
-        or abs(told["size"] - last.size) > 0.06 * last.size
-        or bool(flags & 2) != last.italic
-        or bool(flags & 8) != last.mono
-        or _is_bold(told) != last.bold
-    ):
+    style = (bool(flags & 2), bool(flags & 8), _is_bold(told))
+    moved = abs(told["origin"][1] - last.base) > 0.05
+    resized = abs(told["size"] - last.size) > 0.06 * last.size
+    if moved or resized or style != (last.italic, last.mono, last.bold):
         return False
     if not -0.1 * last.size < x0 - last.x1 < 0.13 * last.size:
         return False

@@ -31,7 +31,10 @@ _CITED = re.compile(r"\d{1,3}(?:[,–-]\d{1,3})*,?|[*†‡§¶]{1,2}|[a-d]")
 def rows_of(pieces: list[Piece], column: int) -> list[Row]:
     """The rows of one column, from the top."""
     spans = [
-        span for piece in pieces for span in piece.spans if not span.text.isspace()
+        span
+        for piece in pieces
+        for span in piece.spans
+        if span.lossy or not span.text.isspace()
     ]
     if not spans:
         return []
@@ -114,7 +117,7 @@ def _row(spans: list[Span], base: float, column: int) -> Row:
         0.0,
         0.0,
         column,
-        False,
+        any(span.lossy for span in spans),
         spans,
     )
 

@@ -21,6 +21,8 @@ class Span:
     bold: bool = False
     mono: bool = False
     italic: bool = False
+    lossy: bool = False
+    """Whether glyphs of a formula (tall brackets, above all) have no character."""
 
 
 @dataclass(slots=True)
@@ -55,7 +57,8 @@ class Row:
     """The edges of the row's column, points."""
     column: int
     stacked: bool = False
-    """Whether it is part of a formula with something above or below (a fraction, a sum)."""
+    """Whether it is part of a formula that cannot be told from its characters: with
+    something above or below (a fraction, a sum), or with brackets that have none."""
     spans: list[Span] = field(default_factory=list)
 
 
