@@ -120,7 +120,7 @@ def _breaks(block: Block, row: Row, kind: str, how: Manner) -> bool:
 def _changes_hand(last: Row, row: Row, how: Manner) -> bool:
     """Whether size or weight change as they do between a heading and its text."""
     step = abs(row.size - last.size)
-    if step > 0.08 * how.size + 0.3:
+    if step > 0.075 * how.size:
         return not (step < 1.2 and _goes_on(last, row))
     if (
         row.bold == last.bold
@@ -221,7 +221,7 @@ def _footnotes(found: list[Block], page: Page, how: Manner) -> None:
                 ends.get(block.first.column, 0.0), block.last.base
             )
     for block in found:
-        row = block.first
+        row = max(block.rows, key=lambda row: row.size)
         low = row.base > max(ends.get(row.column, 0.0), 0.5 * page.height)
         if (
             block.kind == "text"

@@ -141,7 +141,9 @@ def _defer(found: list[Block], before: Block, how: Manner) -> None:
 
 def _plain_rows(block: Block) -> list[str]:
     if block.kind == "heading":
-        return ["#" * block.level + " " + " ".join(row.text for row in block.rows)]
+        return ["#" * block.level + " " + block.first.text] + [
+            row.text for row in block.rows[1:]
+        ]
     if block.kind == "code":
         left = min(row.x0 for row in block.rows)
         width = 0.6 * block.first.size  # of a typewriter's letter
@@ -189,7 +191,7 @@ def _words_in_formula(text: str) -> str:
 def _continues(before: Block, after: Block) -> bool:
     """Whether a paragraph goes on in the next column or overleaf."""
     last, first = before.last, after.first
-    if abs(last.size - first.size) > 0.08 * last.size + 0.3:
+    if abs(last.size - first.size) > 0.075 * last.size:
         return False
     if last.column == first.column and first.base > last.base:
         near = first.base - last.base < 2.2 * last.size
