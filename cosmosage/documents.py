@@ -14,6 +14,7 @@ import json
 import os
 import re
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -51,8 +52,14 @@ class Document:
                 f"unknown field {unknown[0]!r}; a document has {sorted(known)}"
             )
         for name in ("id", "text"):
-            if not isinstance(record.get(name), str):
-                raise ValueError(f"field {name!r} is missing or no string")
+            if name not in record:
+                raise ValueError(f"field {name!r} is missing")
+        for name, value in record.items():
+            kind, wanted = _KINDS.get(name, (str, "a string"))
+            if not isinstance(value, kind):
+                raise ValueError(
+                    f"field {name!r} is {value!r:.60}, and has to be {wanted}"
+                )
         return cls(
             **{
                 "source": "",
@@ -60,6 +67,13 @@ class Document:
                 "authors": tuple(record.get("authors") or ()),
             }
         )
+
+
+_KINDS = {
+    "authors": ((list, tuple, type(None)), "a list of names"),
+    "year": ((int, type(None)), "a whole number"),
+}
+"""What a document's field holds, where that is no string."""
 
 
 @contextlib.contextmanager
@@ -137,7 +151,7 @@ def write_jsonl(path: Path | str, records: Iterable[dict[str, Any] | Document]) 
         for record in records:
             if isinstance(record, Document):
                 record = asdict(record)
-            # a lone surrogate cannot be stored as UTF-8; the escape can
+            # half of a surrogate pair is no character: a question mark stands for it
             line = json.dumps(record, ensure_ascii=False, allow_nan=False)
             file.write(line.encode("utf-8", "replace").decode("utf-8") + "\n")
             count += 1
@@ -149,19 +163,24 @@ def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a line is no JSON object; the message names file and line.
+        ValueError: a line is no JSON object, or the file is cut off or no text; the message
+            names file and line.
     """
     path = Path(path)
     opener = gzip.open if path.suffix == ".gz" else open
+    number = 0
     with opener(path, "rt", encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
+        while True:
+            number += 1
             try:
+                if not (line := file.readline()):
+                    return
+                if not line.strip():
+                    continue
                 record = json.loads(line)
                 if not isinstance(record, dict):
                     raise ValueError("not an object")
-            except ValueError as error:
+            except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
                 raise ValueError(f"{path}, line {number}: {error}") from error
             yield record
 
@@ -169,8 +188,8 @@ def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
 def read_documents(path: Path | str) -> Iterator[Document]:
     """The documents of a JSON-lines file; a record needs ``text`` and nothing else.
 
-    Columns that a document does not have are left out; a missing id becomes
-    ``<file>:<number of the record>``.
+    Columns that a document does not have are left out, and so are empty ones (null); a
+    missing id becomes ``<file>:<number of the record>``.
 
     Raises:
         FileNotFoundError: no such file.
@@ -178,7 +197,7 @@ def read_documents(path: Path | str) -> Iterator[Document]:
     """
     known = {field.name for field in fields(Document)}
     for number, record in enumerate(read_jsonl(path), start=1):
-        record = {name: value for name, value in record.items() if name in known}
+        record = {k: v for k, v in record.items() if k in known and v is not None}
         try:
             yield Document.from_record({"id": f"{Path(path).name}:{number}"} | record)
         except ValueError as error:
@@ -196,10 +215,8 @@ def fingerprint(*parts: Any) -> str:
     Returns:
         16 hexadecimal digits of a SHA-256.
     """
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(json.dumps(_portrait(part), sort_keys=True, default=str).encode())
-    return digest.hexdigest()[:16]
+    portrait = json.dumps(_portrait(parts), sort_keys=True, default=str)
+    return hashlib.sha256(portrait.encode()).hexdigest()[:16]
 
 
 def _portrait(part: Any) -> Any:
@@ -236,7 +253,10 @@ def finish(mark: Path | str, key: str, counts: dict[str, Any]) -> dict[str, Any]
     return counts
 
 
-_FENCED = re.compile(r"\$\$.*?\$\$|```.*?```", re.DOTALL)
+# an inline formula as Pandoc reads it: no space inside its dollars, no digit behind the last,
+# so that "$5 and $6" is none
+_INLINE = r"\\\$|\$(?![\s$])(?:\\.|[^$\\\n]|\n(?![ \t]*\n))*?(?<![\s\\])\$(?!\d)"
+_FENCED = re.compile(rf"\$\$.*?\$\$|```.*?```|{_INLINE}", re.DOTALL)
 
 
 def paragraphs(text: str) -> list[str]:
@@ -284,7 +304,7 @@ def passages(text: str, characters: int = 1500) -> list[str]:
 
 
 _SENTENCE_END = re.compile(
-    r"\$\$.*?\$\$|\$[^$]*\$|(?P<end>(?<=[.!?])\s+(?=[A-Z$\\]))", re.DOTALL
+    rf"{_FENCED.pattern}|(?P<end>(?<=[.!?])\s+(?=[A-Z$\\]))", re.DOTALL
 )
 
 
