@@ -37,7 +37,7 @@ class Text:
     """What was left out and why; what happened more than once ends in ``(x <times>)``."""
 
 
-def to_text(package: Package | Path | str | bytes, captions: bool = False) -> Text:
+def to_text(package: Package | Path | str | bytes, captions: bool = True) -> Text:
     """Convert a paper's source to text.
 
     Args:
@@ -60,9 +60,8 @@ def to_text(package: Package | Path | str | bytes, captions: bool = False) -> Te
     main = sources.main()
     engine.folder = main.rpartition("/")[0]
     source = sources.text(main)
-    engine.in_document = "\\begin{document}" not in source and not engine.in_document
-    if not engine.in_document and "{document}" not in source:
-        engine.in_document = True
+    engine.in_document = "{document}" not in source
+    engine.open_files.append(main)
     engine.feed(source)
     engine.run()
     engine.paragraph()

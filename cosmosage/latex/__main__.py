@@ -52,13 +52,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("packages", nargs="+", type=Path, metavar="PACKAGE")
     parser.add_argument("--out", type=Path, required=True, help="folder for <name>.txt")
-    parser.add_argument("--captions", action="store_true", help="keep captions")
+    parser.add_argument("--no-captions", action="store_true", help="leave captions out")
     options = parser.parse_args(arguments)
     if options.out.exists() and not options.out.is_dir():
         print(f"{options.out} is a file; --out wants a folder", file=sys.stderr)
         return 2
     records = [
-        convert(path, options.out, options.captions)
+        convert(path, options.out, not options.no_captions)
         for path in tqdm(
             options.packages, unit="paper", disable=len(options.packages) < 2
         )

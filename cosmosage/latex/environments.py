@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from cosmosage.latex import maths
+from cosmosage.latex import algorithms, maths
 from cosmosage.latex.expand import PARAGRAPH
 from cosmosage.latex.macros import command, take
 from cosmosage.latex.render import END_FILE, INNER, LINE, TEXT, Reader, heading
@@ -26,7 +26,9 @@ _FLOATS = {
     "planotable": "table",
     "supertabular": "table",
     "ctable": "table",
+    "floattable": "table",
     "algorithm": "algorithm",
+    "algorithm2e": "algorithm",
     "listing": "listing",
 }
 # read over unseen: nothing in them is counted and none of it is prose
@@ -53,8 +55,6 @@ _SKIPPED = {
     "lstlisting": "code",
     "minted": "code",
     "alltt": "code",
-    "algorithmic": "algorithm",
-    "algorithm2e": "algorithm",
     "codebox": "code",
     "pseudocode": "algorithm",
     "comment": "comment",
@@ -173,12 +173,20 @@ def _begin(engine: Reader, _token: str) -> None:
     elif base in _SKIPPED and base not in engine.environments:
         _skip(engine, name, _SKIPPED[base])
     elif base in _FLOATS:
-        engine.drop(_FLOATS[base], "a float is no prose")
         frame = engine.push(
             "float", name, engine.tables[0], capture=True, close=_end_float
         )
         frame.tag = _FLOATS[base]
         engine.optional()
+        if frame.tag == "algorithm":
+            algorithms.begin(engine)
+        else:
+            engine.drop(frame.tag, "a float is no prose")
+    elif base == "algorithmic":
+        engine.optional()
+        engine.paragraph()
+        engine.push("environment", name, engine.table, close=_end_block)
+        algorithms.begin(engine)
     elif base == "abstract":
         engine.push(
             "environment", name, engine.tables[0], capture=True, close=_end_abstract
@@ -243,7 +251,13 @@ def _end_block(engine: Reader, frame: Any, _captured: list[str]) -> None:
         engine.paragraph()
 
 
-def _end_float(engine: Reader, _frame: Any, _captured: list[str]) -> None:
+def _end_float(engine: Reader, frame: Any, captured: list[str]) -> None:
+    text = "".join(captured)
+    if frame.tag == "algorithm" and LINE in text:
+        engine.notes.append(text)
+    if engine.unclosed:
+        # a float that never ended holds the rest of the paper
+        engine.out.append(text)
     engine.out.append(" ")
 
 
@@ -336,11 +350,11 @@ def _end(engine: Reader, token: str) -> None:
         stack = engine.stack
         while stack:
             if stack.pop() == END_FILE:
+                TEXT[END_FILE](engine, END_FILE)
                 break
         return
-    for kind in ("environment", "math", "inner", "float"):
-        if engine.close_to(kind, name):
-            return
+    if engine.close_to("environment math inner float", name):
+        return
     if name.rstrip("*") in maths.DISPLAYS and token:
         frame = maths.innermost(engine)
         if frame is not None and frame.display:

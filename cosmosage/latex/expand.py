@@ -16,6 +16,7 @@ EXPANSIONS = (
     20_000  # without any source being consumed: no honest macro comes near a tenth
 )
 GROWTH = 400_000  # tokens that expansion may pile up on the unread source
+PUSHED = 3_000_000  # tokens that all expansions together may bring
 SCANNED = (
     6_000_000  # tokens looked through in search of closing braces: about half a second
 )
@@ -36,12 +37,11 @@ _BLANK = re.compile(r"\n[ \t]*\n\s*")
 _RAW = re.compile(
     r"(?<!\\)%[^\n]*"
     r"|\\begin\s*\{(verbatim|Verbatim|BVerbatim|LVerbatim|lstlisting|minted|comment|alltt"
-    r"|filecontents|pycode|python|sagesilent|codebox)(\*?)\}(.*?)\\end\s*\{\1\2\}"
-    r"|\\(?:verb|lstinline)\b\*?(?:\[[^\]\n]*\])?([^A-Za-z\s*{\[])(.*?)\4"
+    r"|filecontents|pycode|python|sagesilent|codebox)(\*?)\}"
+    r"|\\(?:verb|lstinline)\b\*?(?:\[[^\]\n]{0,200}\])?([^A-Za-z\s*{\[])([^\n]{0,500}?)\3"
     r"|\\(?:mintinline|lstinline)\s*(?:\{[a-z]+\})?\{([^{}\n]*)\}"
-    r"|\\(url|path|nolinkurl)\s*\{([^{}\\\n]*[%#~_&^$][^{}\\\n]*)\}"
-    r"|\\href\s*\{[^{}]*\}",
-    re.DOTALL,
+    r"|\\(url|path|nolinkurl)\s*\{([^{}\\\n]{0,2000})\}"
+    r"|\\href\s*\{[^{}]{0,2000}\}"
 )
 _NUMBER = re.compile(r"\s*=?\s*([+-]?)\s*(\d+)\s?")
 _DIMENSION = re.compile(
@@ -84,7 +84,7 @@ def tokenise(source: str, raw: list[str]) -> list[str]:
         or "\\url" in source
         or "\\begin" in source
     ):
-        source = _RAW.sub(lambda match: _keep_raw(match, raw), source)
+        source = _keep_raw(source, raw)
     source = _BLANK.sub(PARAGRAPH, source)
     clean = _CLEAN
     return [
@@ -94,24 +94,41 @@ def tokenise(source: str, raw: list[str]) -> list[str]:
     ]
 
 
-def _keep_raw(match: re.Match[str], raw: list[str]) -> str:
-    whole = match[0]
-    if whole[0] == "%":
-        return whole
-    if match[1]:
-        if match[1] in ("filecontents", "comment", "sagesilent"):
-            return ""
-        return "\\rawcode{}"
-    if match[4]:
-        text = "`" + match[5] + "`" if match[5] else ""
-    elif match[6] is not None:
-        text = match[6]
-    elif match[7]:
-        if re.search(r"#[1-9]", match[8]):
-            return whole
-        text = match[8]
-    else:
-        return "\\href{}"
+def _keep_raw(source: str, raw: list[str]) -> str:
+    """Take out what TeX reads with other category codes: listings, addresses."""
+    out: list[str] = []
+    position = 0
+    missing: set[str] = set()
+    while match := _RAW.search(source, position):
+        out.append(source[position : match.start()])
+        position = match.end()
+        whole = match[0]
+        if environment := match[1]:
+            ending = f"\\end{{{environment}{match[2]}}}"
+            end = source.find(ending, position) if ending not in missing else -1
+            if end < 0:
+                missing.add(ending)
+                out.append(whole)
+                continue
+            position = end + len(ending)
+            silent = environment in ("filecontents", "comment", "sagesilent")
+            out.append("" if silent else "\\rawcode{}")
+        elif match[3]:
+            out.append(_mark(f"`{match[4]}`" if match[4] else "", raw))
+        elif match[5] is not None:
+            out.append(_mark(match[5], raw))
+        elif match[6]:
+            literal = re.search(r"[%#~_&^$]", match[7]) and not re.search(
+                r"#[1-9]", match[7]
+            )
+            out.append(_mark(match[7], raw) if literal else whole)
+        else:
+            out.append("\\href{}" if whole[0] != "%" else whole)
+    out.append(source[position:])
+    return "".join(out)
+
+
+def _mark(text: str, raw: list[str]) -> str:
     raw.append(text)
     return f"\x02{len(raw) - 1}\x02"
 
@@ -199,6 +216,10 @@ class Expander:
         self._scanned = 0
         self._scan_limit = SCANNED
         self._total_limit = 10 * EXPANSIONS
+        self._allowed = EXPANSIONS
+        self._pushed = 0
+        self._pushed_limit = PUSHED
+        self._nested = 0
 
     @property
     def depth(self) -> int:
@@ -214,7 +235,8 @@ class Expander:
         self._low = len(self.stack)
         self._since = 0
         self._total_limit += 4 * len(tokens)
-        self._scan_limit += 10 * len(tokens)
+        self._scan_limit += 5 * len(tokens)
+        self._pushed_limit += 20 * len(tokens)
 
     def drop(self, what: str, why: str) -> None:
         """Note that something was not taken over."""
@@ -224,17 +246,18 @@ class Expander:
         """Whether an expansion is within the limits; an endless macro is cut off and disabled."""
         height = len(self.stack)
         self._total += 1
+        self._pushed += size
         if height < self._low:
             self._low = height
             self._since = 0
             self._culprit = token
-            if size < GROWTH and self._total < self._total_limit:
-                return True
-        self._since += 1
+        else:
+            self._since += 1
         if (
-            self._since < EXPANSIONS
+            self._since < self._allowed
             and height + size < self._low + GROWTH
             and self._total < self._total_limit
+            and self._pushed < self._pushed_limit
         ):
             return True
         del self.stack[self._low :]
@@ -243,7 +266,8 @@ class Expander:
             table[self._culprit or token] = _nothing
             table[token] = _nothing
         self._since = 0
-        self._total_limit += EXPANSIONS // 10
+        # who has written one endless macro gets less patience for the next
+        self._allowed = max(200, self._allowed // 2)
         return False
 
     def skip_blanks(self) -> None:
@@ -327,7 +351,8 @@ class Expander:
             stack.pop()
         index = start = len(stack) - 1
         depth = 0
-        while index > 0 and start - index < 5000:
+        limit = 5000 if self._scanned < self._scan_limit else 50
+        while index > 0 and start - index < limit:
             index -= 1
             token = stack[index]
             if token == "{":
@@ -342,7 +367,8 @@ class Expander:
                 del stack[index:]
                 return body
             elif token[0] == "\x07" or token[0] == PARAGRAPH and not depth:
-                return None
+                break
+        self._scanned += start - index
         return None
 
     def delimited(self, delimiter: list[str]) -> list[str]:
@@ -405,6 +431,9 @@ class Expander:
         """Expand tokens until only characters are left: keys, file names, numbers."""
         if len(tokens) == 1 and tokens[0][0] not in "\\\x02":
             return tokens[0]
+        if self._nested > 20:
+            return ""
+        self._nested += 1
         stack = self.stack
         stack.append(STOP)
         stack.extend(reversed(tokens))
@@ -432,6 +461,7 @@ class Expander:
                 while stack and stack.pop() != STOP:
                     pass
                 break
+        self._nested -= 1
         return "".join(out).replace("\n", " ")
 
     def raw_text(self, token: str) -> str:
@@ -530,7 +560,7 @@ class Expander:
         """Skip the branch of a conditional that is not taken, nested ones with it."""
         stack = self.stack
         depth = 0
-        index = len(stack)
+        start = index = len(stack)
         if self._scanned > self._scan_limit:
             return
         while index:
@@ -540,19 +570,17 @@ class Expander:
                 if token == STOP:
                     break
                 continue
-            if token == "\\fi":
-                if not depth:
-                    del stack[index:]
-                    return
-                depth -= 1
-            elif token == "\\else" and not depth and stop_at_else:
+            if not depth and (token == "\\fi" or token == "\\else" and stop_at_else):
+                self._scanned += start - index
                 del stack[index:]
                 return
+            if token == "\\fi":
+                depth -= 1
             elif token[:3] == "\\if" and getattr(
                 self.tables[0].get(token), "conditional", False
             ):
                 depth += 1
-        self._scanned += len(stack) - index
+        self._scanned += start - index
         self.drop("\\if", "a conditional without its \\fi")
 
     def find_end(self, environment: str) -> int | None:

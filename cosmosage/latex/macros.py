@@ -553,20 +553,24 @@ def _csname(engine: Any, token: str) -> None:
 
 
 @command(COMMON, "expandafter", expandable=True)
-def _expandafter(engine: Any, token: str) -> None:
-    if len(engine.stack) < 2:
+def _expandafter(engine: Any, _token: str) -> None:
+    held: list[str] = []
+    while len(engine.stack) > 1 and len(held) < 100:
+        held.append(engine.stack.pop())
+        if engine.peek() != "\\expandafter":
+            break
+        engine.stack.pop()
+    if not held or not engine.stack:
         return
-    first, second = engine.stack.pop(), engine.stack.pop()
+    second = engine.stack.pop()
     meaning = engine.tables[0].get(second)
     if second == "\\csname":
         engine.stack.append(engine.csname())
     elif isinstance(meaning, Macro):
         meaning(engine, second)
-    elif second == "\\expandafter" and engine.may_expand(token, 1):
-        _expandafter(engine, second)
     else:
         engine.stack.append(second)
-    engine.stack.append(first)
+    engine.stack.extend(reversed(held))
 
 
 @command(COMMON, "string", expandable=True)
@@ -708,7 +712,6 @@ for _names, _signature in {
     "addtocontents": "mm",
     "DeclareUnicodeCharacter@ newmdenv newtcolorbox@": "mm",
     "newtcolorbox": "omom",
-    "SetKwInOut SetKwProg SetKwFunction SetKwData SetKwInput": "mm",
     "hspace vspace": "sm",
     "vskip hskip kern mskip mkern vglue hglue raise lower moveleft moveright": "d",
     "rule": "omm",

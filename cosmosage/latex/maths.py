@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from cosmosage.latex.expand import PARAGRAPH, Handler, Macro
-from cosmosage.latex.macros import COMMON, Taken, command, take
+from cosmosage.latex.macros import COMMON, command, take
 from cosmosage.latex.symbols import PREFIXES, SKY, UNITS
 
 MATHS: dict[str, Handler] = dict(COMMON)
@@ -101,6 +101,9 @@ def _finish(engine: Any, frame: Any, captured: list[str]) -> None:
         text = re.sub(r"^(?:\{\}|\\[ ,;!])+|(?<!\\)(?:\\[ ,;!])+$", "", text).strip()
         if text:
             engine.out.append(engine.formula(f"${text}$"))
+        elif captured:
+            # $\,$ and its like are only a space
+            engine.out.append(" ")
         return
     rows = [row.strip() for row in text.split(ROW)]
     rows = [row for row in rows if row.strip(COLUMN + " ")]
@@ -123,10 +126,19 @@ def _number_row(engine: Any, frame: Any, last: bool = False) -> None:
         engine.current = (frame.tag, "equation")
     elif frame.numbered and frame.row_numbered and (last or frame.per_row):
         engine.step("equation")
+    elif not last:
+        # a label in a row without number waits for the next row that has one
+        _next_row(frame)
+        return
     if frame.labels and (last or frame.per_row):
         engine.label(frame.labels)
         frame.labels = []
     if frame.per_row or last:
+        _next_row(frame)
+
+
+def _next_row(frame: Any) -> None:
+    if frame.per_row:
         frame.tag = ""
         frame.row_numbered = True
         frame.columns = 0
@@ -344,13 +356,29 @@ def _box(engine: Any, token: str) -> None:
 
 @command(
     MATHS,
-    "smash mathstrut limits@ ensuremath textcolor colon@ mathclap mathllap mathrlap",
+    "smash mathstrut textcolor mathclap mathllap mathrlap",
 )
 def _through(engine: Any, token: str) -> None:
     if token == "\\textcolor":
         take(engine, "om")
     elif token == "\\smash":
         engine.optional()
+
+
+_SWITCHES = frozenset(
+    r"\rm \bf \it \cal \sf \tt \sl \sc \over \choose \atop \displaystyle \textstyle"
+    r" \scriptstyle \boldmath \bfseries".split()
+)
+
+
+@command(MATHS, "ensuremath")
+def _ensuremath(engine: Any, _token: str) -> None:
+    """In maths already: braces only where they bound a switch of font or a fraction."""
+    argument = engine.argument()
+    if _SWITCHES.isdisjoint(argument):
+        engine.stack.extend(reversed(argument))
+    else:
+        engine.stack.extend(reversed(["{", *argument, "}"]))
 
 
 @command(
@@ -411,7 +439,6 @@ MATHS.update(
         "_": _script,
         **{token: _text for token in _TEXT_LIKE},
         **{"\\" + name: _sky for name in SKY},
-        "\\nolimits@": Taken(""),
     }
 )
 

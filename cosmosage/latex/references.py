@@ -236,8 +236,8 @@ def _shown(
         return f"({shown})" if command == "citeyearpar" else shown
     elif command not in _TEXTUAL and command not in _AUTHOR:
         return HOLE
-    people = [names.of(key) for key in citation.keys]
-    if not all(name for name, _ in people) or not people:
+    people = [pair for key in citation.keys if (pair := names.of(key))[0]]
+    if not people:
         return HOLE
     if command in _AUTHOR:
         each = [name for name, _ in people]

@@ -32,6 +32,9 @@ LEVELS = {
     "subsubsubsection": 4,
 }
 _COUNTED = ("chapter", "section", "subsection", "subsubsection")
+NEAR = (
+    200  # frames that one \\end may close: broken nesting is mended, not searched for
+)
 FRONT_LIMIT = 6000  # characters before the abstract that can still be title and authors
 
 
@@ -70,7 +73,7 @@ class Reader(Expander):
         current: (number, kind) of what was counted last: what a label takes.
     """
 
-    def __init__(self, sources: Sources, captions: bool = False) -> None:
+    def __init__(self, sources: Sources, captions: bool = True) -> None:
         super().__init__((TEXT, maths.MATHS, INNER))
         self.sources = sources
         self.captions = captions
@@ -102,6 +105,8 @@ class Reader(Expander):
         self.front_open = True
         self.folder = ""
         self.files_read = 0
+        self.unclosed = False
+        self.open_files: list[str] = []
 
     # the loop
 
@@ -120,8 +125,10 @@ class Reader(Expander):
                 self.out.append(token + " " if token[1:2].isalpha() else token)
             else:
                 self.unknown(token)
+        self.unclosed = True
         while self.frames:
             self.pop()
+        self.unclosed = False
 
     def unknown(self, token: str) -> None:
         """A command that nobody defined: what stands in its braces is kept as text."""
@@ -171,14 +178,14 @@ class Reader(Expander):
         if frame.close is not None:
             frame.close(self, frame, captured)
 
-    def close_to(self, kind: str, name: str) -> bool:
-        """Close frames down to the innermost of this kind and name, if there is one near."""
+    def close_to(self, kinds: str, name: str) -> bool:
+        """Close frames down to the innermost of these kinds and name, if there is one near."""
         frames = self.frames
-        for index in range(len(frames) - 1, max(-1, len(frames) - 1000), -1):
+        for index in range(len(frames) - 1, max(-1, len(frames) - NEAR), -1):
             frame = frames[index]
             if frame is None:
                 continue
-            if frame.kind == kind and frame.name == name:
+            if frame.name == name and frame.kind in kinds:
                 while len(frames) > index:
                     self.pop()
                 return True
@@ -284,11 +291,12 @@ class Reader(Expander):
     ) -> bool:
         """Read another file of the package in place; whether there is one."""
         found = self.sources.find(name, folder or self.folder, endings)
-        if not found or self.files_read >= FILES:
+        if not found or self.files_read >= FILES or found in self.open_files:
             if self.in_document or not found:
                 self.drop(f"file {name}"[:100], "not in the package")
             return False
         self.files_read += 1
+        self.open_files.append(found)
         self.stack.append(END_FILE)
         self.feed(self.sources.text(found))
         return True
@@ -329,8 +337,7 @@ def _ensuremath(engine: Reader, _token: str) -> None:
 
 
 def _end_maths(engine: Reader, _token: str) -> None:
-    if not engine.close_to("math", END_MATHS):
-        engine.close_to("inner", END_MATHS)
+    engine.close_to("math inner", END_MATHS)
 
 
 def _end_capture(engine: Reader, _token: str) -> None:
@@ -455,13 +462,14 @@ def _fraction(engine: Reader, _token: str) -> None:
 
 
 @command(TEXT, "twocolumn onecolumn")
-def _twocolumn(engine: Reader, _token: str) -> None:
+def _twocolumn(engine: Reader, token: str) -> None:
     engine.skip_blanks()
-    if engine.peek() != "[":
+    if engine.peek() != "[" or not engine.front_open:
         return
+    engine.front_open = token != "\\twocolumn"
     engine.stack.pop()
     depth = 0
-    for index in range(len(engine.stack) - 1, -1, -1):
+    for index in range(len(engine.stack) - 1, max(-1, len(engine.stack) - 20_000), -1):
         token = engine.stack[index]
         depth += (token == "{") - (token == "}")
         if token == "]" and depth <= 0:
@@ -528,7 +536,10 @@ def _load_style(engine: Reader, name: str) -> None:
 
 
 def _end_file(engine: Reader, _token: str) -> None:
-    engine.in_style = False
+    if engine.in_style:
+        engine.in_style = False
+    elif engine.open_files:
+        engine.open_files.pop()
 
 
 @command(
@@ -752,7 +763,8 @@ def _cite(engine: Reader, token: str) -> None:
 
 @command(TEXT, "defcitealias")
 def _defcitealias(engine: Reader, _token: str) -> None:
-    engine.aliases[engine.word()] = engine.plain(engine.argument())
+    key = engine.word()
+    engine.aliases[key] = engine.plain(engine.argument())
 
 
 @command(

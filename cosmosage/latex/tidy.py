@@ -7,12 +7,13 @@ from cosmosage.latex.expand import PARAGRAPH
 from cosmosage.latex.references import GAP, HOLE, NAMED, Names, cite, point
 
 _FILLER = (
-    r"(?:e\.\s?g\.|i\.\s?e\.|see|also|cf\.?|and|or|references?|therein|for|example|review|in|a|an"
-    r"|the|recent|reviews?|as|by|from|of|instance|more|details|therein|\d{4}|others|hereafter"
+    r"(?:e\. ?g\.|i\. ?e\.|see|also|cf\.?|and|or|references?|therein|for|example|in|a|an"
+    r"|the|recent|reviews?|as|by|from|of|instance|more|details|\d{4}|others|hereafter"
     r"|respectively|original|Refs?\.?|but|"
-    r"[,;.:&\s~])"
+    r"[,;.:& ])"
 )
-_BRACKETS = re.compile(rf"\s*[(\[]{_FILLER}*{HOLE}(?:{_FILLER}|{HOLE})*[)\]]")
+# possessive: what an author can write must never make these go back and try again
+_BRACKETS = re.compile(rf" ?[(\[]{_FILLER}*+{HOLE}(?:{_FILLER}|{HOLE})*+[)\]]")
 _NOUN = (
     r"(?:[Ff]ig(?:ure|s|ures)?\.?|FIG\.|FIGURE|[Tt]ab(?:le|les|s)?\.?|[Ss]ec(?:tion|tions|t|ts|s)?\.?"
     r"|[Ee]q(?:uation|uations|n|ns|s)?\.?|[Aa]pp(?:endix|endices|s)?\.?|[Cc]hap(?:ter|ters)?\.?"
@@ -20,12 +21,12 @@ _NOUN = (
     r"|[Ll]emmas?|[Ss]teps?|[Ii]tems?|[Pp]ropositions?|[Dd]efinitions?)"
 )
 _GAP_BRACKET = re.compile(
-    rf"\s*[(\[](?:see|cf\.?|also|e\.g\.,?|and|in|left|right|panels?|{_NOUN}|[,;~\s&()]|{GAP}|-|–)*{GAP}"
-    rf"(?:and|{_NOUN}|[,;~\s&]|{GAP}|-|–|[a-z]\b|left|right|panels?|top|bottom|below|above)*[)\]]"
+    rf" ?[(\[](?=[^()\[\]]{{0,99}}{GAP})(?:see|cf\.?|also|e\.g\.,?|and|in|left|right|top|bottom"
+    rf"|below|above|{_NOUN}|[,; &]|{GAP}|-|–|[a-z]\b)*+[)\]]"
 )
 _GAP_NOUN = re.compile(
-    rf"(?P<start>^|[.:]\s+|\f\s*)?(?:\bthe\s+)?\b(?P<noun>{_NOUN})[\s~]*\(?{GAP}\)?"
-    rf"(?:\s*(?:,|and|to|-+|–|&)\s*\(?{GAP}\)?)*"
+    rf"(?P<start>^|[.:] |\f ?)?(?:\bthe )?\b(?P<noun>{_NOUN}) ?\(?{GAP}\)?"
+    rf"(?: ?(?:,|and|to|-+|–|&) ?\(?{GAP}\)?)*"
 )
 _FULL = {
     "fig": "figure",
@@ -55,6 +56,7 @@ def finish(engine: Any, names: Names, text: str) -> str:
         names: authors and years by key.
         text: the joined pieces.
     """
+    text = re.sub(r"[ \t\n\xa0]+", " ", text)
     text = cite(engine, names, point(engine, text))
     if HOLE in text or NAMED in text:
         text = _close_holes(text)
@@ -72,27 +74,27 @@ def finish(engine: Any, names: Names, text: str) -> str:
 
 def _close_holes(text: str) -> str:
     """Take away the punctuation that held a citation."""
-    text = re.sub(rf"(?:\b[Rr]efs?\.|\b[Rr]eferences?)[\s~]*{NAMED}", "", text)
+    text = re.sub(rf"(?:\b[Rr]efs?\.|\b[Rr]eferences?) ?{NAMED}", "", text)
     text = text.replace(NAMED, "")
-    text = re.sub(rf"{HOLE}(?:[\s,;]*{HOLE})+", HOLE, text)
+    text = re.sub(rf"{HOLE}(?:[ ,;]{{0,9}}{HOLE})+", HOLE, text)
     text = _BRACKETS.sub("", text)
-    text = re.sub(rf"(?<=\()\s*{HOLE}\s*[,;]?\s*", "", text)
+    text = re.sub(rf"(?<=\() ?{HOLE} ?[,;]? ?", "", text)
     text = re.sub(
-        rf"[\s,;]*(?:\b(?:see(?: also)?|e\.g\.|cf\.)[,\s~]*)?{HOLE}\s*(?=[)\]])",
+        rf"[ ,;]{{0,9}}(?:\b(?:see(?: also)?|e\.g\.|cf\.)[, ]{{0,4}})?{HOLE} ?(?=[)\]])",
         "",
         text,
     )
     text = re.sub(
-        rf"\s+(?:in|by|of|from|see|following|with|to|[Rr]efs?\.?|[Rr]eferences?)[\s~]+{HOLE}"
-        r"(?=\s*[.,;:)])",
+        rf" (?:in|by|of|from|see|following|with|to|[Rr]efs?\.?|[Rr]eferences?) {HOLE}"
+        r"(?= ?[.,;:)])",
         "",
         text,
     )
-    text = re.sub(rf"\s*\b(?:[Rr]efs?\.|[Rr]eferences?)[\s~]*{HOLE}", " ", text)
-    text = re.sub(rf"([,;])\s*{HOLE}\s*(?=[,;.])", "", text)
-    text = re.sub(rf"\s*{HOLE}(?=\s*[.,;:!?)\]])\s*", "", text)
-    text = re.sub(rf"\s*{HOLE}\s*", " ", text)
-    return re.sub(r"\s*\((?:\s|[,;])*\)|\s*\[(?:\s|[,;])*\]", "", text)
+    text = re.sub(rf" ?\b(?:[Rr]efs?\.|[Rr]eferences?) ?{HOLE}", " ", text)
+    text = re.sub(rf"([,;]) ?{HOLE} ?(?=[,;.])", "", text)
+    text = re.sub(rf" ?{HOLE}(?= ?[.,;:!?)\]]) ?", "", text)
+    text = re.sub(rf" ?{HOLE} ?", " ", text)
+    return re.sub(r" ?\([ ,;]{0,9}\)| ?\[[ ,;]{0,9}\]", "", text)
 
 
 def _close_gaps(text: str) -> str:
@@ -106,8 +108,8 @@ def _close_gaps(text: str) -> str:
         return f"{start}The {full}" if start is not None else f"the {full}"
 
     text = _GAP_NOUN.sub(alone, text)
-    text = re.sub(rf"\s*[(\[][\s,]*{GAP}[\s,]*[)\]]", "", text)
-    return re.sub(rf"\s*{GAP}(?=\s*[.,;:)])|{GAP}", "", text)
+    text = re.sub(rf" ?[(\[][ ,]{{0,9}}{GAP}[ ,]{{0,9}}[)\]]", "", text)
+    return re.sub(rf" ?{GAP}(?= ?[.,;:)])|{GAP}", "", text)
 
 
 def _typography(text: str) -> str:
@@ -118,14 +120,13 @@ def _typography(text: str) -> str:
 def _blanks(text: str) -> str:
     """Blanks to one, paragraphs to a blank line, list items to lines."""
     text = text.replace("\xa0", " ")
-    text = re.sub(r"[ \t\n]+", " ", text)
-    text = re.sub(r"[ \f]*\x05", "\x05", text)
-    text = re.sub(r" ?(?:\f[ \f]*)+", "\n\n", text)
+    text = re.sub(r" ", " ", text)
+    text = re.sub(r" ?\f[ \f]*", "\f", text)
+    text = re.sub(r"[ \f]?\x05[ \x05]*", "\x05", text)
+    text = text.replace("\f", "\n\n")
     text = re.sub(r" +([,;.:!?)])(?=[\s)]|$)", r"\1", text)
     # the first item of a list follows a paragraph, the others a line
-    text = re.sub(r"\n\n\x05|\x05", "\n", text.replace("\x05", "\x05"))
-    text = re.sub(r"(?<!\n)\n(?=\x06*(?:- |\d+\. ))(?<![\n])", "\n", text)
-    text = text.replace("\x06", "  ")
+    text = text.replace("\x05", "\n").replace("\x06", "  ")
     text = _open_lists(text)
     return re.sub(r"\n{3,}", "\n\n", text)
 
