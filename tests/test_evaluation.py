@@ -1,0 +1,609 @@
+"""The measures against the model's own loss and a naive scorer; the statistics against
+published values and counts by hand; the files against kills and changes."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_model
+
+from cosmosage import models
+from cosmosage.evaluation import (
+    bits_per_byte,
+    compare,
+    evaluate,
+    losses,
+    measures,
+    multiple_choice,
+    name_models,
+    statistics,
+)
+from cosmosage.evaluation.__main__ import main
+
+TEXT = (
+    "The Hubble constant is 67.4 km/s/Mpc, says Planck; $H_0$ = 73, say the Cepheids. "
+)
+
+
+@pytest.fixture(name="folder", scope="module")
+def _folder(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(name="loaded", scope="module")
+def _loaded(folder):
+    return models.load(folder, torch.float32)
+
+
+def questions(n=30):
+    """Questions of uneven length, with two to five choices, some of them alike."""
+    random = np.random.default_rng(0)
+    words = "redshift galaxy dark matter expands hubble energy of the – α 7".split()
+    out = []
+    for number in range(n):
+        texts = [
+            " ".join(random.choice(words, random.integers(1, 9)))
+            for _ in range(2 + number % 4 + 1)
+        ]
+        record = {
+            "id": f"q{number}",
+            "question": texts[0] + "?",
+            "choices": texts[1:],
+            "answer": int(random.integers(len(texts) - 1)),
+            "document": f"arxiv:2401.0000{number}v1" if number % 3 else None,
+        }
+        if len(record["choices"]) > 1:
+            out.append(record)
+    return out
+
+
+def write(path, records):
+    """Records as JSON lines; gives the path back."""
+    path.write_text("".join(json.dumps(r) + "\n" for r in records), "utf-8")
+    return path
+
+
+# losses and bits per byte
+
+
+def own_loss(model, tokenizer, text):
+    """The model's own mean loss over ``eos`` and the text, times the tokens."""
+    ids = [tokenizer.eos_token_id] + tokenizer(text)["input_ids"]
+    ids = torch.tensor([ids])
+    with torch.inference_mode():
+        return model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
+
+
+def test_a_text_costs_what_the_model_itself_says(loaded):
+    texts = [TEXT * 3, "α", TEXT[:40], "", "Größe ∑ – 🙂" * 20]
+    for text, loss in zip(texts, losses(*loaded, texts, batch_tokens=300)):
+        assert loss.bytes == len(text.encode("utf-8"))
+        assert loss.tokens == len(loaded[1](text)["input_ids"])
+        if text:
+            expected = own_loss(*loaded, text)
+            assert loss.nll == pytest.approx(expected, rel=1e-5)
+            assert loss.bits_per_byte == pytest.approx(
+                expected / math.log(2) / len(text.encode()), rel=1e-5
+            )
+        else:
+            assert loss.nll == 0
+
+
+def test_windows_count_every_token_once_with_the_context_kept(loaded):
+    model, tokenizer = loaded
+    text, length, overlap = TEXT * 4, 64, 20
+    (loss,) = losses(model, tokenizer, [text], length, overlap, batch_tokens=200)
+    ids = torch.tensor([tokenizer.eos_token_id] + tokenizer(text)["input_ids"])
+    total, done = 0.0, 0
+    while done < len(ids) - 1:
+        begin = max(0, done - overlap) if done else 0
+        end = min(begin + length, len(ids) - 1)
+        with torch.inference_mode():
+            logs = model(ids[None, begin:end]).logits[0].log_softmax(-1)
+        for at in range(done, end):
+            total -= logs[at - begin, ids[at + 1]].item()
+        done = end
+    assert loss.tokens == len(ids) - 1 > 3 * length
+    assert loss.nll == pytest.approx(total, rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 64, 1001])
+@pytest.mark.parametrize("overlap", [0, 1, 7])
+def test_windows_cover(n, overlap):
+    counted = []
+    for begin, first, end in measures.windows(n, 8, overlap):
+        assert end - begin <= 8 and begin <= first < end
+        assert first - begin == (overlap if first else 0)
+        counted += range(first, end)
+    assert counted == list(range(n))
+
+
+def test_a_tokenizer_that_opens_texts_itself_keeps_its_opening(folder):
+    model, tokenizer = models.load(folder, torch.float32)
+    tokenizer.add_bos_token = True
+    tokenizer.update_post_processor()
+    ids = torch.tensor([tokenizer(TEXT)["input_ids"]])
+    assert ids[0, 0] == tokenizer.bos_token_id
+    (loss,) = losses(model, tokenizer, [TEXT])
+    with torch.inference_mode():
+        expected = model(ids, labels=ids).loss.item() * (ids.shape[1] - 1)
+    assert loss.nll == pytest.approx(expected, rel=1e-5)
+
+
+def test_bits_per_byte_by_source_and_cluster(loaded):
+    documents = [
+        {"id": "arxiv:2401.00001v1", "source": "arxiv", "text": TEXT},
+        {"id": "arxiv:2401.00001v2", "source": "arxiv", "text": TEXT + "again"},
+        {"id": "arxiv:2401.00002v1", "source": "arxiv", "text": "Dark energy. " * 9},
+        {"id": "book:sky#1", "source": "books", "text": "Chapter one, the sky."},
+        {"id": "book:sky#2", "source": "books", "text": "Chapter two, the stars."},
+    ]
+    figure = bits_per_byte(*loaded, documents)
+    nll = [own_loss(*loaded, document["text"]) for document in documents]
+    size = [len(document["text"]) for document in documents]
+    assert figure["bits_per_byte"] == pytest.approx(
+        sum(nll) / sum(size) / math.log(2), rel=1e-5
+    )
+    low, high = figure["bits_per_byte_interval"]
+    assert low < figure["bits_per_byte"] < high
+    assert (figure["n_documents"], figure["n_clusters"]) == (5, 3)
+    books = figure["by_source"]["books"]
+    assert books["bits_per_byte"] == pytest.approx(
+        sum(nll[3:]) / sum(size[3:]) / math.log(2), rel=1e-5
+    )
+    assert books["bits_per_byte_interval"] is None and books["n_clusters"] == 1
+    assert bits_per_byte(*loaded, documents) == figure  # seeded
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (([TEXT], 4096), "takes 1024"),
+        (([TEXT], 64, 64), "overlap"),
+    ],
+)
+def test_lengths_that_do_not_fit(loaded, arguments, words):
+    with pytest.raises(ValueError, match=words):
+        losses(*loaded, *arguments)
+
+
+# multiple choice
+
+
+def test_choices_score_as_one_by_one(loaded):
+    model, tokenizer = loaded
+    asked = questions()
+    figure = multiple_choice(model, tokenizer, asked)
+    right = normalised = 0
+    for record, given in zip(asked, figure["answers"]):
+        expected = []
+        for choice in record["choices"]:
+            before = f"Question: {record['question']}\nAnswer:"
+            start = len(tokenizer(before)["input_ids"])
+            ids = torch.tensor(tokenizer(f"{before} {choice}")["input_ids"])
+            with torch.inference_mode():
+                logs = model(ids[None]).logits[0].log_softmax(-1)
+            expected.append(
+                sum(logs[at - 1, ids[at]].item() for at in range(start, len(ids)))
+            )
+        assert given["id"] == record["id"]
+        assert given["log_likelihoods"] == pytest.approx(expected, abs=1e-4)
+        right += int(np.argmax(expected)) == record["answer"]
+        per_letter = [e / len(c) for e, c in zip(expected, record["choices"])]
+        normalised += int(np.argmax(per_letter)) == record["answer"]
+    assert figure["accuracy"] == right / len(asked)
+    assert figure["accuracy_normalised"] == normalised / len(asked)
+    places = [record["answer"] for record in asked]
+    assert figure["majority"] == max(map(places.count, places)) / len(asked)
+    assert sum(figure["picks"]) == figure["n"] == len(asked)
+
+
+def test_groups_by_whether_a_text_answers(loaded):
+    asked = questions(12)
+    figure = multiple_choice(*loaded, asked)
+    assert {name: group["n"] for name, group in figure["by_group"].items()} == {
+        "answered_by_texts": sum(r["document"] is not None for r in asked),
+        "not_answered": sum(r["document"] is None for r in asked),
+    }
+    for record in asked:
+        del record["document"]
+    assert not multiple_choice(*loaded, asked)["by_group"]
+
+
+GOOD = {"id": "a", "question": "Why?", "choices": ["yes", "no"], "answer": 0}
+
+
+@pytest.mark.parametrize(
+    "asked, words",
+    [
+        ([], "empty"),
+        ([{**GOOD, "answer": None}], "question a has no answer .*0 to 1"),
+        ([{**GOOD, "answer": 2}], "question a has no answer"),
+        ([{**GOOD, "answer": "A"}], "question a has no answer"),
+        ([{**GOOD, "choices": ["yes"]}], "'choices'"),
+        ([{**GOOD, "question": " "}], "no text"),
+        ([GOOD, GOOD], "two questions have the id a"),
+        ([{**GOOD, "question": "why " * 2000}], "the model takes 1024"),
+    ],
+)
+def test_questions_that_cannot_be_asked(loaded, asked, words):
+    with pytest.raises(ValueError, match=words):
+        multiple_choice(*loaded, asked)
+
+
+# statistics
+
+
+@pytest.mark.parametrize(
+    "right, n, low, high",
+    [  # Newcombe, Statistics in Medicine 17, 857 (1998), table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson(right, n, low, high):
+    assert statistics.wilson(right, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_is_symmetric_and_refuses_nothing():
+    low, high = statistics.wilson(29, 29)
+    assert (1 - high, 1 - low) == pytest.approx(statistics.wilson(0, 29), abs=1e-12)
+    with pytest.raises(ValueError):
+        statistics.wilson(0, 0)
+
+
+@pytest.mark.parametrize(
+    "gained, lost, p",
+    [
+        (0, 0, 1.0),
+        (5, 0, 2 / 32),
+        (0, 6, 2 / 64),
+        (2, 8, 2 * (1 + 10 + 45) / 1024),
+        (5, 5, 1.0),
+        (1000, 900, 0.0231),  # normal with continuity: z = 99 / sqrt(1900)
+    ],
+)
+def test_mcnemar(gained, lost, p):
+    assert statistics.mcnemar(gained, lost) == pytest.approx(p, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "counts, low, high",
+    [
+        ((36, 12, 2, 0), 0.0569, 0.3404),  # printed by Newcombe (1998), method 10
+        # by hand, phi being 0: differences from Wilson's ends, added in quadrature
+        ((53, 1, 0, 0), -0.0496, 0.0977),
+        ((54, 0, 0, 0), -0.0664, 0.0664),
+        ((0, 30, 0, 0), 0.8395, 1.0),  # 1 - sqrt(2) z^2 / (30 + z^2)
+    ],
+)
+def test_paired_difference(counts, low, high):
+    assert statistics.paired_difference(*counts) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_smallest_difference():
+    # Connor's sample size at .10 and a fifth discordant, by hand: 154.6
+    assert statistics.smallest_difference(155, 0.2) == pytest.approx(0.1, abs=3e-4)
+    assert 0.118 < statistics.smallest_difference(152, 0.3) < 0.124
+    assert 0.034 < statistics.smallest_difference(1296, 0.2) < 0.036
+    assert statistics.smallest_difference(3, 0.2) == 1.0
+
+
+def test_smallest_difference_is_seen_four_times_in_five():
+    random, n, share = np.random.default_rng(1), 400, 0.25
+    least = statistics.smallest_difference(n, share)
+    chances = [(share + least) / 2, (share - least) / 2, 1 - share]
+    found = [
+        statistics.mcnemar(int(gained), int(lost)) < 0.05
+        for gained, lost, _ in random.multinomial(n, chances, size=2000)
+    ]
+    assert np.mean(found) == pytest.approx(0.78, abs=0.04)  # exact is a little careful
+
+
+def test_holm():
+    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx(
+        [0.03, 0.06, 0.06, 0.02]
+    )
+
+
+def test_the_bootstrap_agrees_with_the_normal_interval():
+    random = np.random.default_rng(2)
+    values = random.normal(3.0, 1.0, (400, 1))
+    drawn = statistics.bootstrap([str(i) for i in range(400)], values)[:, 0] / 400
+    low, high = statistics.interval(drawn)
+    half = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx(
+        (values.mean() - half, values.mean() + half), abs=0.02
+    )
+    # each value ten times in one cluster says no more than once
+    tenfold = statistics.bootstrap(
+        [str(i) for i in range(400) for _ in range(10)], np.repeat(values, 10, axis=0)
+    )
+    assert statistics.interval(tenfold[:, 0] / 4000) == pytest.approx(
+        (low, high), abs=0.02
+    )
+
+
+@pytest.mark.parametrize(
+    "identifier, name",
+    [
+        ("arxiv:2407.04420v12", "arxiv:2407.04420"),
+        ("arxiv:astro-ph/9901001v1", "arxiv:astro-ph/9901001"),
+        ("book:sky#12", "book:sky"),
+        ("book:dover", "book:dover"),
+        ("line 3", "line 3"),
+        ("v2", "v2"),
+    ],
+)
+def test_clusters(identifier, name):
+    assert statistics.cluster(identifier) == name
+
+
+# evaluate, compare, command
+
+
+@pytest.fixture(name="files")
+def _files(tmp_path):
+    texts = [
+        {"id": f"arxiv:2401.{n:05}v1", "text": TEXT[n % 20 :] * (1 + n % 4)}
+        for n in range(12)
+    ]
+    return (
+        write(tmp_path / "texts.jsonl", texts),
+        write(tmp_path / "asked.jsonl", questions()),
+        tmp_path / "out",
+    )
+
+
+def test_figures_are_written_and_not_measured_twice(folder, files, monkeypatch):
+    figures = evaluate([folder], *files)
+    out = files[2]
+    record = json.loads((out / "tiny.json").read_text())
+    for key in ("bits_per_byte", "accuracy", "accuracy_normalised", "majority", "n"):
+        assert isinstance(record[key], (int, float))
+        assert figures["tiny"][key] == record[key]
+    assert len(record["documents"]) == record["n_documents"] == 12
+    given = (out / "tiny.answers.jsonl").read_text().splitlines()
+    assert len(given) == record["n"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "tiny.answers.jsonl",
+        "tiny.json",
+    ]
+    # a model card beside the weights changes nothing
+    (folder / "README.md").write_text("a model")
+    monkeypatch.setattr(models, "load", None)
+    assert evaluate([folder], *files)["tiny"]["accuracy"] == record["accuracy"]
+    evaluate([folder], None, files[1], out)
+    assert json.loads((out / "tiny.json").read_text()) == record
+
+
+def test_only_the_changed_set_is_measured_again(folder, files, monkeypatch):
+    corpus, asked, out = files
+    before = evaluate([folder], corpus, asked, out)["tiny"]
+    write(asked, questions(8))
+    monkeypatch.setattr("cosmosage.evaluation.losses", None)
+    after = evaluate([folder], corpus, asked, out)["tiny"]
+    assert (before["n"], after["n"]) == (30, 8)
+    assert before["bits_per_byte"] == after["bits_per_byte"]
+
+
+def test_a_kill_costs_one_chunk(folder, files, monkeypatch):
+    corpus, asked, out = files
+    whole = evaluate([folder], corpus, asked, out.with_name("whole"))["tiny"]
+    monkeypatch.setattr("cosmosage.evaluation.CHUNK_BYTES", 400)
+    monkeypatch.setattr("cosmosage.evaluation.CHUNK_QUESTIONS", 7)
+    seen = []
+
+    def stop_at(limit):
+        def work(model, tokenizer, given, *rest):
+            if len(seen) >= limit:
+                raise KeyboardInterrupt
+            seen.append(len(given))
+            return real(model, tokenizer, given, *rest)
+
+        return work
+
+    real = measures.losses
+    monkeypatch.setattr("cosmosage.evaluation.losses", stop_at(2))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate([folder], corpus, asked, out)
+    assert not (out / "tiny.json").exists()
+    (save,) = out.iterdir()
+    with save.open("a") as file:
+        file.write(
+            '{"id": "arxiv:2401.000'
+        )  # what a kill in the middle of a line leaves
+    done = sum(seen)
+    assert 0 < done < 12
+    monkeypatch.setattr("cosmosage.evaluation.losses", stop_at(99))
+    resumed = evaluate([folder], corpus, asked, out)["tiny"]
+    assert sum(seen) == 12  # nothing twice
+    assert resumed["bits_per_byte"] == pytest.approx(whole["bits_per_byte"], rel=1e-6)
+    assert resumed["accuracy"] == whole["accuracy"]
+    assert len(list(out.iterdir())) == 2
+
+
+def test_names(tmp_path):
+    for path in ("one/final", "two/final", "other"):
+        (tmp_path / path).mkdir(parents=True)
+    paths = [tmp_path / "one/final", tmp_path / "two/final"]
+    assert list(name_models(paths)) == ["one-final", "two-final"]
+    assert list(name_models([tmp_path / "other", "org/name"])) == ["other", "name"]
+    with pytest.raises(ValueError, match="slashes"):
+        name_models({"../up": paths[0]})
+    with pytest.raises(ValueError, match="twice"):
+        name_models([paths[0], str(paths[0])])
+
+
+def nudged(folder, target, size, seed=3):
+    """The model with noise on its weights."""
+    model, tokenizer = models.load(folder, torch.float32)
+    noise = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += size * torch.randn(weight.shape, generator=noise)
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    return target
+
+
+def test_compare_pairs_what_both_have_read(folder, files, tmp_path):
+    corpus, asked, out = files
+    worse = nudged(folder, tmp_path / "worse", 0.1)
+    figures = evaluate([folder, worse], corpus, asked, out)
+    compared = compare(out, "tiny", "worse")
+    lines = {(line["measure"], line["group"]): line for line in compared["lines"]}
+    assert len(lines) == 1 + 2 * 3
+    line = lines["bits_per_byte", "all"]
+    change = figures["worse"]["bits_per_byte"] - figures["tiny"]["bits_per_byte"]
+    assert line["difference"] == pytest.approx(change)
+    assert line["interval"][0] < change < line["interval"][1]
+    assert line["percent"] == pytest.approx(100 * change / line["base"])
+    given = [
+        [json.loads(row) for row in (out / f"{name}.answers.jsonl").open()]
+        for name in ("tiny", "worse")
+    ]
+    right = [[row["picked"] == row["answer"] for row in rows] for rows in given]
+    line = lines["accuracy", "all"]
+    assert line["gained"] == sum(b and not a for a, b in zip(*right))
+    assert line["lost"] == sum(a and not b for a, b in zip(*right))
+    assert line["difference"] == pytest.approx((line["gained"] - line["lost"]) / 30)
+    itself = compare(out, "tiny", "tiny")["lines"]
+    assert {line["verdict"] for line in itself} == {"not distinguishable"}
+    assert lines["accuracy", "not_answered"]["n"] == 10
+
+
+def answers_file(right):
+    """Answers that are right or wrong as told."""
+    return [
+        {"id": f"q{n}", "answer": 0, "picked": int(not r), "picked_normalised": 1}
+        for n, r in enumerate(right)
+    ]
+
+
+@pytest.mark.parametrize(
+    "gained, lost, verdict",
+    [
+        (30, 5, "rose"),
+        (5, 30, "fell"),
+        (20, 12, "not distinguishable"),
+        (5, 0, "not distinguishable"),
+        (0, 0, "not distinguishable"),
+    ],
+)
+def test_noise_is_no_gain(tmp_path, gained, lost, verdict):
+    rest = [True] * 40 + [False] * 60
+    first = [False] * gained + [True] * lost + rest
+    second = [True] * gained + [False] * lost + rest
+    for name, right in (("a", first), ("b", second)):
+        record = {
+            "model": name,
+            "accuracy": sum(right) / len(right),
+            "questions_fingerprint": "x",
+            "number_format": "float32",
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(record))
+        write(tmp_path / f"{name}.answers.jsonl", answers_file(right))
+    line = compare(tmp_path, "a", "b")["lines"][0]
+    assert line["verdict"] == verdict
+    assert line["p"] <= line["p_holm"]
+
+
+def texts_file(path, name, values):
+    """Figures of texts that cost as many nats as told."""
+    documents = [
+        {"id": f"line {n}", "source": "texts", "nll": value, "tokens": 9, "bytes": 10}
+        for n, value in enumerate(values)
+    ]
+    record = {
+        "model": name,
+        "bits_per_byte": 1.0,
+        "documents": documents,
+        "corpus_fingerprint": "x",
+        "number_format": "float32",
+    }
+    (path / f"{name}.json").write_text(json.dumps(record))
+
+
+def test_a_small_change_that_all_texts_share_is_seen(tmp_path):
+    random = np.random.default_rng(4)
+    values = random.uniform(5, 20, 40)
+    texts_file(tmp_path, "a", values)
+    texts_file(tmp_path, "b", values * 0.97)
+    (line,) = compare(tmp_path, "a", "b")["lines"]
+    assert line["verdict"] == "fell"
+    assert line["percent"] == pytest.approx(-3)
+    assert line["percent_interval"] == pytest.approx([-3, -3])
+    texts_file(tmp_path, "c", values + random.normal(0, 1, 40))
+    (line,) = compare(tmp_path, "a", "c")["lines"]
+    assert line["verdict"] == "not distinguishable"
+
+
+def test_unlike_sets_are_not_compared(folder, files):
+    corpus, asked, out = files
+    evaluate({"one": folder}, corpus, None, out)
+    write(corpus, [{"text": TEXT}])
+    evaluate({"two": folder}, corpus, None, out)
+    with pytest.raises(ValueError, match="corpus_fingerprint"):
+        compare(out, "one", "two")
+    evaluate({"three": folder}, None, asked, out)
+    with pytest.raises(ValueError, match="share no measure"):
+        compare(out, "two", "three")
+    with pytest.raises(FileNotFoundError, match="evaluate four first"):
+        compare(out, "two", "four")
+
+
+def test_the_command_prints_a_table(folder, files, tmp_path, capsys):
+    corpus, asked, out = files
+    worse = nudged(folder, tmp_path / "worse", 0.1)
+    rest = ["--corpus", str(corpus), "--questions", str(asked), "--out", str(out)]
+    assert main([str(folder), str(worse), *rest]) == 0
+    printed = capsys.readouterr().out
+    record = json.loads((out / "worse.json").read_text())
+    assert f"{record['bits_per_byte']:.3f}" in printed
+    assert "worse against tiny" in printed and "not distinguishable" in printed
+    assert "30 questions see a difference of" in printed
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ("empty corpus", "set of documents is empty"),
+        ("no corpus", "there is no file"),
+        ("no answer", "has no answer"),
+        ("no tokenizer", "tokenizer_config.json"),
+        ("no model", "there is no model"),
+        ("long", "the model takes 1024"),
+        ("damaged", "line 1"),
+        ("nothing", "nothing to measure"),
+    ],
+)
+def test_errors_of_the_command_are_one_sentence(
+    folder, files, tmp_path, capsys, change, words
+):
+    corpus, asked, out = files
+    model, extra = folder, ["--corpus", str(corpus), "--questions", str(asked)]
+    if change == "empty corpus":
+        corpus.write_text("")
+    elif change == "no corpus":
+        corpus.unlink()
+    elif change == "no answer":
+        write(asked, [{**GOOD, "answer": None}])
+    elif change == "no tokenizer":
+        model = tiny_model(tmp_path / "bare")
+        (model / "tokenizer_config.json").unlink()
+    elif change == "no model":
+        model = tmp_path / "absent"
+    elif change == "long":
+        extra += ["--length", "2000"]
+    elif change == "damaged":
+        corpus.write_text("{")
+    elif change == "nothing":
+        extra = []
+    assert main([str(model), *extra, "--out", str(out)]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert words in said and "Traceback" not in said
