@@ -205,16 +205,23 @@ def _pdf_pages(
     if repaired:
         found.notes.append(repaired)
     if not document.page_count:
-        document = _salvaged(document) or document
+        rebuilt = _rebuilt(path)
+        if rebuilt is not None:
+            document, repaired = rebuilt, _repair_note(path)
     count = min(document.page_count, MAX_PAGES)
     if document.page_count > MAX_PAGES:
         found.notes.append(
             f"only the first {MAX_PAGES} of {document.page_count} pages are read"
         )
     if not count:
-        return _unreadable(
-            "damaged" if repaired else "empty", repaired or "the file has no pages"
-        )
+        size = path.stat().st_size
+        if (
+            repaired or size > 4096
+        ):  # an honest PDF without pages has some hundred bytes
+            return _unreadable(
+                "damaged", repaired or f"no page is found in its {size} bytes"
+            )
+        return _unreadable("empty", "the file has no pages")
     pages: list[Page] = []
     drawn: dict[int, bool] = {}
     faults: dict[int, str] = dict(skip)
@@ -267,13 +274,19 @@ def _fault(page: Page, drawn: bool, repaired: str) -> str:
     return ""
 
 
-def _salvaged(document: Any) -> Any | None:
+def _rebuilt(path: Path) -> Any | None:
     """The pages that are left in a PDF whose page tree is lost, in the order of their numbers.
 
     A file that is cut short lacks its end, where most writers put the tree; the pages'
-    own objects stand before it.
+    own objects stand before it. Without a place for its cross-reference table the engine
+    looks for the objects itself.
     """
     try:
+        document = pymupdf.open(
+            "pdf", path.read_bytes().replace(b"startxref", b"startxxxx")
+        )
+        if document.page_count:
+            return document
         leaves = [
             number
             for number in range(1, min(document.xref_length(), 200_000))
@@ -291,7 +304,7 @@ def _salvaged(document: Any) -> Any | None:
             document.xref_set_key(number, "Parent", f"{tree} 0 R")
         document.xref_set_key(-1, "Root", f"{root} 0 R")
         return pymupdf.open("pdf", document.tobytes())
-    except (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError):
+    except (pymupdf.FileDataError, pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError):
         return None
 
 
