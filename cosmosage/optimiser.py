@@ -9,6 +9,7 @@ memory of fp32 weights, for the price of one random number a weight and step.
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch.optim.adamw import adamw
 
@@ -75,8 +76,10 @@ class AdamW:
         """Step every parameter that has a gradient, then forget the gradients."""
         device = next(iter(self.parameters.values())).device
         generator = torch.Generator(device)
-        # chance is a function of seed and step, so that a resumed run repeats it
-        generator.manual_seed((self.seed << 32) + self.steps)
+        # chance is a function of seed and step, so that a resumed run repeats it; mixed, since
+        # a processor's generator looks at the lower 32 bits only
+        mixed = np.random.SeedSequence([self.seed, self.steps]).generate_state(1)
+        generator.manual_seed(int(mixed[0]))
         for name, parameter in self.parameters.items():
             if parameter.grad is None:
                 continue
