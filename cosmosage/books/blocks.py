@@ -178,7 +178,7 @@ def _judge(block: Block, how: Manner) -> None:
         block.kind = "note" if _letters(text) > 30 else "debris"
     elif _CAPTION.match(text) and (len(text) > 25 or first.size < how.size):
         block.kind = "note" if _CAPTION_GOES_ON.match(text) else "text"
-    elif _is_heading(block, text, how):
+    elif prose >= 0.45 and _is_heading(block, text, how):
         block.kind = "heading"
     elif prose < 0.35 and not (prose > 0.2 and len(text) > 60 and ENDS.search(text)):
         block.kind = "debris"

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from cosmosage.books.blocks import ENDS, ITEM, OPEN, TAG, Block
 from cosmosage.books.heads import WORD, Dropped, Manner
 
+_ABBREVIATED = re.compile(r"\b(?:al|Figs?|Eqs?|Sect?|Refs?|e\.g|i\.e|cf|vs)\.$")
 _HYPHEN = re.compile(r"([^\W\d_]+)-$")
 
 
@@ -197,6 +198,8 @@ def _continues(before: Block, after: Block) -> bool:
         near = first.base - last.base < 2.2 * last.size
         if near:
             return False  # they were parted for a reason
+    if _ABBREVIATED.search(last.text):
+        return last.x1 > last.right - 2 * last.size
     if (
         ITEM.match(first.text)
         or ENDS.search(last.text)

@@ -5,8 +5,9 @@ finds out (title, licence, sum) is renewed on every run, what a person decided (
 stays. Books are extracted one file each, so that a run that ends early loses one book.
 """
 
+import contextlib
 import hashlib
-import os
+import queue
 import re
 import tempfile
 import threading
@@ -283,30 +284,32 @@ def _is_extracted(out: Path, book: dict[str, Any]) -> bool:
 
 
 def _extract_all(out: Path, waiting: list[dict[str, Any]]) -> None:
-    workers = min(2, os.cpu_count() or 1, max(1, len(waiting)))
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [
-            pool.submit(_extract_some, out, waiting[i::workers]) for i in range(workers)
-        ]
-        with tqdm(total=len(waiting), desc="extract", unit="book") as bar:
-            for future in as_completed(futures):
-                bar.update(future.result())
+    with contextlib.ExitStack() as engines, ThreadPoolExecutor(READERS) as pool:
+        free: queue.SimpleQueue[Engine] = queue.SimpleQueue()
+        for _ in range(READERS):
+            free.put(engines.enter_context(Engine()))
+
+        def one(book: dict[str, Any]) -> None:
+            engine = free.get()
+            try:
+                _extract_one(out, book, engine)
+            finally:
+                free.put(engine)
+
+        futures = [pool.submit(one, book) for book in waiting]
+        for future in tqdm(as_completed(futures), "extract", len(futures), unit="book"):
+            future.result()
 
 
-def _extract_some(out: Path, books: list[dict[str, Any]]) -> int:
-    with Engine() as engine:
-        for book in books:
-            found = engine.read(Path(book["file"]))
-            write_jsonl(
-                _part(out, book),
-                ({"book": book["id"], **page} for page in found["pages"]),
-            )
-            facts = {name: value for name, value in found.items() if name != "pages"}
-            write_json(
-                _facts(out, book),
-                {"sha256": book["sha256"], "version": VERSION, **facts},
-            )
-    return len(books)
+def _extract_one(out: Path, book: dict[str, Any], engine: Engine) -> None:
+    found = engine.read(Path(book["file"]))
+    write_jsonl(
+        _part(out, book), ({"book": book["id"], **page} for page in found["pages"])
+    )
+    facts = {name: value for name, value in found.items() if name != "pages"}
+    write_json(
+        _facts(out, book), {"sha256": book["sha256"], "version": VERSION, **facts}
+    )
 
 
 def documents(out: Path, target: Path) -> dict[str, Any]:
