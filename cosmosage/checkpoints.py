@@ -70,16 +70,20 @@ def newest(folder: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict] | No
     for leftover in folder.glob(".step-*.part"):
         shutil.rmtree(leftover)
     for path in sorted(folder.glob("step-*"), reverse=True):
-        if not (path / _MANIFEST).is_file():
-            continue
-        manifest = read_json(path / _MANIFEST)
-        if all(
-            (path / name).is_file() and _sha256(path / name) == digest
-            for name, digest in manifest["sha256"].items()
-        ):
+        if (manifest := _whole(path)) is not None:
             tensors = {
                 name.removesuffix(".safetensors"): load_file(path / name)
                 for name in manifest["sha256"]
             }
             return tensors, manifest["state"]
     return None
+
+
+def _whole(path: Path) -> dict | None:
+    """A checkpoint's manifest, if all that it names is there and as it was written."""
+    try:
+        manifest = read_json(path / _MANIFEST)
+        hashes = manifest["sha256"].items()
+        return manifest if all(_sha256(path / n) == h for n, h in hashes) else None
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
