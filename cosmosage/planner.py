@@ -123,9 +123,8 @@ def plan(
     # two operations a weight forward, two more for the gradient of what comes before, two
     # for that of the weights; attention: every token with half of the row, on average
     passes = (6 if method == "full" else 4) + 2 * gradient_checkpointing
-    multiplied = sum(w.numel() for w in matrices)
     attention = config.num_hidden_layers * config.hidden_size * sequence_length
-    flops = tokens * passes * (multiplied + attention)
+    flops = tokens * passes * (sum(w.numel() for w in matrices) + attention)
     return Plan(
         card=name,
         available_gib=here.memory_gib,

