@@ -7,6 +7,7 @@ live only inside their environment: ``\If`` and ``\State`` are common names for 
 
 from typing import Any
 
+from cosmosage.latex import maths
 from cosmosage.latex.expand import Macro, tokenise
 from cosmosage.latex.macros import command, take
 from cosmosage.latex.render import LINE, TEXT, Reader
@@ -73,6 +74,14 @@ def _line(engine: Reader, _token: str) -> None:
     engine.out.append(LINE)
 
 
+@command(maths.MATHS, "algcall")
+@command(TEXT, "algcall")
+def _call(engine: Any, _token: str) -> None:
+    argument = engine.argument()
+    if "".join(argument).strip():
+        engine.stack.extend(reversed(["(", *argument, ")"]))
+
+
 def _define(engine: Any, name: str, count: int, body: str) -> None:
     engine.define(
         "\\" + name, Macro("\\" + name, [None] * count, tokenise(body, engine.raw))
@@ -83,7 +92,7 @@ def _define(engine: Any, name: str, count: int, body: str) -> None:
 def _keyword(engine: Reader, token: str) -> None:
     name, shown = engine.word(), "".join(engine.argument())
     if token == "\\SetKwFunction":
-        _define(engine, name, 1, rf"\textrm{{{shown}}}(#1)")
+        _define(engine, name, 1, rf"\textrm{{{shown}}}\algcall{{#1}}")
     elif token in ("\\SetKw", "\\SetKwData"):
         _define(engine, name, 0, shown + " ")
     else:

@@ -6,7 +6,9 @@ from typing import Any
 from cosmosage.latex import algorithms, maths
 from cosmosage.latex.expand import PARAGRAPH
 from cosmosage.latex.macros import command, take
-from cosmosage.latex.render import END_FILE, INNER, LINE, TEXT, Reader, heading
+from cosmosage.latex.render import END_FILE, INNER, LINE, TEXT, Reader
+from cosmosage.latex.structure import heading
+from cosmosage.latex.text import fill_inner
 
 _FLOATS = {
     "figure": "figure",
@@ -361,6 +363,7 @@ def _end(engine: Reader, token: str) -> None:
             maths.end(engine, frame)
 
 
+fill_inner()
 maths.MATHS["\\end"] = _end
 INNER["\\begin"] = _begin
 INNER["\\end"] = _end

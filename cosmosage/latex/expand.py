@@ -593,7 +593,7 @@ class Expander:
         while index > 3:
             index -= 1
             token = stack[index]
-            if token == "\\end" or token == "\\begin":
+            if token in ("\\end", "\\begin"):
                 below = index - 1
                 if stack[below].isspace():
                     below -= 1

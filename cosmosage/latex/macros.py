@@ -601,9 +601,9 @@ def _catcode(engine: Any, _token: str) -> None:
     stack = engine.stack
     if engine.peek()[:1] == "`":
         rest = stack.pop()[1:]
-        if rest:
-            stack.append(rest[1:]) if rest[1:] else None
-        elif stack:
+        if rest[1:]:
+            stack.append(rest[1:])
+        elif not rest and stack:
             stack.pop()
     else:
         engine.number()

@@ -186,7 +186,8 @@ def _paragraph(engine: Any, token: str) -> None:
 
 
 def _row(engine: Any, _token: str) -> None:
-    engine.star() if engine.peek()[:1] == "*" else None
+    if engine.peek()[:1] == "*":
+        engine.star()
     _row_space(engine)
     top = engine.frames[-1] if engine.frames else None
     if top is not None and top.kind == "math":
@@ -519,7 +520,7 @@ def quantity(engine: Any, token: str) -> tuple[str, str, bool]:
     engine.optional()
     value = "" if token in ("\\si", "\\unit") else number(engine, engine.argument())
     if token == "\\ang":
-        degrees = [part for part in value.split(";")]
+        degrees = value.split(";")
         shown = "".join(p + s for p, s in zip(degrees, "°′″") if p)
         marks = (r"^{\circ}", r"^{\prime}", r"^{\prime\prime}")
         return shown, "".join(p + s for p, s in zip(degrees, marks) if p), False

@@ -7,8 +7,11 @@ package does not hold what it points at, the noun in front of it is made to stan
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
+
+from cosmosage.latex.symbols import ACCENTS, CHARACTERS
 
 HOLE, GAP, NAMED = "\x01", "\x10", "\x11"
 
@@ -161,9 +164,6 @@ def _value(text: str) -> str:
 
 def _unaccent(name: str) -> str:
     """A name out of BibTeX: accents put on their letters."""
-    from cosmosage.latex.symbols import ACCENTS, CHARACTERS  # pylint: disable=C0415
-    import unicodedata  # pylint: disable=C0415
-
     name = re.sub(
         r"\\([\"'`^~=.uvHckr])\s*\{?\\?([A-Za-z])\}?",
         lambda match: unicodedata.normalize("NFC", match[2] + ACCENTS[match[1]]),
@@ -224,7 +224,7 @@ def _shown(
     elif command in _BARE:
         if inside:
             return HOLE
-    elif command == "citeyearpar" or command == "citeyear":
+    elif command in ("citeyearpar", "citeyear"):
         years = [names.of(key)[1] for key in citation.keys]
         shown = ", ".join(year for year in years if year)
         if (

@@ -137,6 +137,8 @@ class Sources:
                 (".bib", ".bbl", ".sty", ".cls", ".aux", ".def", ".cfg")
             )
         ]
+        if len(names) == 1:
+            return names[0]
         texts = {name: _COMMENT.sub("", self.text(name)) for name in names}
         used: set[str] = set()
         for name, text in texts.items():

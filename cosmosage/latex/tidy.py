@@ -1,6 +1,7 @@
 """The last pass over finished text: blanks, quotes, and the traces of what was taken out."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from cosmosage.latex.expand import PARAGRAPH
@@ -15,19 +16,23 @@ _FILLER = (
 # possessive: what an author can write must never make these go back and try again
 _BRACKETS = re.compile(rf" ?[(\[]{_FILLER}*+{HOLE}(?:{_FILLER}|{HOLE})*+[)\]]")
 _NOUN = (
-    r"(?:[Ff]ig(?:ure|s|ures)?\.?|FIG\.|FIGURE|[Tt]ab(?:le|les|s)?\.?|[Ss]ec(?:tion|tions|t|ts|s)?\.?"
-    r"|[Ee]q(?:uation|uations|n|ns|s)?\.?|[Aa]pp(?:endix|endices|s)?\.?|[Cc]hap(?:ter|ters)?\.?"
+    r"(?:[Ff]ig(?:ure|s|ures)?\.?|FIG\.|FIGURE|[Tt]ab(?:le|les|s)?\.?"
+    r"|[Ss]ec(?:tion|tions|t|ts|s)?\.?|[Ee]q(?:uation|uations|n|ns|s)?\.?|[Aa]pp(?:endix|endices|s)?\.?|[Cc]hap(?:ter|ters)?\.?"
     r"|[Aa]lg(?:orithm|orithms)?\.?|[Ll]istings?|[Pp]anels?|[Pp]ages?|[Pp]p?\.|§+|[Tt]heorems?"
     r"|[Ll]emmas?|[Ss]teps?|[Ii]tems?|[Pp]ropositions?|[Dd]efinitions?)"
 )
 _GAP_BRACKET = re.compile(
-    rf" ?[(\[](?=[^()\[\]]{{0,99}}{GAP})(?:see|cf\.?|also|e\.g\.,?|and|in|left|right|top|bottom"
-    rf"|below|above|{_NOUN}|[,; &]|{GAP}|-|–|[a-z]\b)*+[)\]]"
+    rf" ?[(\[](?=[^()\[\]]{{0,99}}{GAP})(?:see|cf\.?|also|e\.g\.,?|and|in|left|right|top"
+    rf"|bottom|below|above|{_NOUN}|[,; &]|{GAP}|-|–|[a-z]\b)*+[)\]]"
 )
 _GAP_NOUN = re.compile(
-    rf"(?P<start>^|[.:] |\f ?)?(?:\bthe )?\b(?P<noun>{_NOUN}) ?\(?{GAP}\)?"
+    rf"(?P<start>[.:] |\f ?)?(?:\bthe )?\b(?P<noun>{_NOUN}) ?\(?{GAP}\)?"
     rf"(?: ?(?:,|and|to|-+|–|&) ?\(?{GAP}\)?)*"
 )
+_BEFORE, _AFTER = (
+    160,
+    60,
+)  # characters around a mark in which its brackets and nouns lie
 _FULL = {
     "fig": "figure",
     "tab": "table",
@@ -58,10 +63,8 @@ def finish(engine: Any, names: Names, text: str) -> str:
     """
     text = re.sub(r"[ \t\n\xa0]+", " ", text)
     text = cite(engine, names, point(engine, text))
-    if HOLE in text or NAMED in text:
-        text = _close_holes(text)
-    if GAP in text:
-        text = _close_gaps(text)
+    text = _around(text, HOLE + NAMED, _close_holes)
+    text = _around(text, GAP, _close_gaps)
     text = _typography(text)
     text = _blanks(text)
     if "\x03" in text:
@@ -70,6 +73,27 @@ def finish(engine: Any, names: Names, text: str) -> str:
         text = re.sub("\x02[0-9]+\x02", lambda match: engine.raw_text(match[0]), text)
     text = re.sub(r"[\x00-\x08\x0b-\x1f]", "", text)
     return text.strip()
+
+
+def _around(text: str, marks: str, mend: Callable[[str], str]) -> str:
+    """Mend a text only near its marks: most of a paper has none."""
+    out: list[str] = []
+    done = 0
+    start = stop = -1
+    for match in re.finditer(f"[{marks}]", text):
+        if match.start() > stop:
+            if stop > 0:
+                out.append(mend(text[start:stop]))
+                done = stop
+            start = max(done, text.rfind(" ", 0, max(0, match.start() - _BEFORE)) + 1)
+            out.append(text[done:start])
+        stop = text.find(" ", match.end() + _AFTER)
+        stop = len(text) if stop < 0 else stop
+    if stop > 0:
+        out.append(mend(text[start:stop]))
+        done = stop
+    out.append(text[done:])
+    return "".join(out)
 
 
 def _close_holes(text: str) -> str:

@@ -1,0 +1,410 @@
+"""Commands that give a document its order: files, headings, notes, references, lists."""
+
+import re
+from typing import Any
+
+from cosmosage.latex.expand import PARAGRAPH
+from cosmosage.latex.macros import command, take
+from cosmosage.latex.references import Citation
+from cosmosage.latex.render import COUNTED, END_FILE, INDENT, LINE, TEXT, Reader
+
+LEVELS = {
+    "part": 0,
+    "chapter": 1,
+    "section": 1,
+    "subsection": 2,
+    "subsubsection": 3,
+    "subsubsubsection": 4,
+}
+
+
+# structure
+
+
+@command(TEXT, "documentclass documentstyle")
+def _documentclass(engine: Reader, _token: str) -> None:
+    options = "".join(engine.optional() or [])
+    name = engine.word()
+    if engine.in_document:
+        # a subfile with a preamble of its own: its body alone is wanted
+        for index in range(len(engine.stack) - 1, 2, -1):
+            if (
+                engine.stack[index] == "\\begin"
+                and engine.stack[index - 2] == "document"
+            ):
+                del engine.stack[index - 3 :]
+                return
+            if engine.stack[index] == END_FILE:
+                return
+        return
+    engine.document_class, engine.options = name, options
+    if name in ("report", "book", "memoir", "scrbook", "scrreprt"):
+        engine.within.update(section="chapter")
+    engine.within.update(subsection="section", subsubsection="subsection")
+    for style in re.split(r"[,\s]+", options):
+        _load_style(engine, style)
+
+
+_KNOWN_STYLES = re.compile(
+    r"(?:aastex|emulateapj|apj|mn2?e?|mnras|aa|revtex|jcap|jhep|elsart|iopart|natbib|hyperref"
+    r"|ams|graphic|epsf|psfig|svjour|llncs|IEEE|pos|article|deluxetable|aas_macros|float|caption"
+    r"|subfig|geometry|babel|cleveref|lineno|xcolor|titlesec|fancyhdr|algorithm|listings|minted"
+    r"|tikz|pgf|cite|url|xspace|soul|ulem|array|booktabs|multirow|enumitem|setspace|mathtools"
+    r"|siunitx|physics|neurips|nips|icml|iclr|cvpr|acl|openjournal|rnaas|authblk|inputenc)"
+)
+
+
+@command(TEXT, "usepackage RequirePackage")
+def _usepackage(engine: Reader, _token: str) -> None:
+    options = "".join(engine.optional() or [])
+    for name in engine.word().split(","):
+        name = name.strip()
+        engine.options += f",{name}"
+        if name in ("natbib", "cite", "biblatex"):
+            engine.options += "," + options
+        _load_style(engine, name)
+
+
+def _load_style(engine: Reader, name: str) -> None:
+    if not name or _KNOWN_STYLES.match(name) or engine.in_style:
+        return
+    found = engine.sources.find(name, engine.folder, (".sty",))
+    if not found.lower().endswith(".sty") or len(engine.sources.files[found]) > 100_000:
+        return
+    engine.in_style = True
+    engine.stack.append(END_FILE)
+    engine.feed(engine.sources.text(found))
+
+
+def end_file(engine: Reader, _token: str) -> None:
+    """A file that was read in place has ended."""
+    if engine.in_style:
+        engine.in_style = False
+    elif engine.open_files:
+        engine.open_files.pop()
+
+
+@command(
+    TEXT, "input include subfile subfileinclude @input lstinputlisting verbatiminput"
+)
+def _input(engine: Reader, token: str) -> None:
+    if "listing" in token or "verbatim" in token:
+        take(engine, "om")
+        engine.drop("code", "code is no prose")
+        return
+    engine.skip_blanks()
+    if engine.peek() == "{":
+        name = engine.word()
+    else:
+        pieces = []
+        while engine.stack and engine.peek()[0] not in "\\{}$\f%":
+            piece, *rest = re.split(r"(?=\s)", engine.stack.pop(), maxsplit=1)
+            pieces.append(piece)
+            if rest:
+                engine.stack.append(rest[0])
+                break
+        name = "".join(pieces)
+    if name.lower().endswith(".bbl"):
+        engine.bibliographies.append(name)
+        return
+    if not re.search(r"\.(?:sty|cls|pgf|tikz|eps)$", name) or name.endswith(".sty"):
+        engine.read_file(name)
+
+
+@command(TEXT, "import subimport inputfrom includefrom subincludefrom subinputfrom")
+def _import(engine: Reader, _token: str) -> None:
+    engine.star()
+    folder = engine.word()
+    engine.read_file(f"{folder}/{engine.word()}")
+
+
+@command(TEXT, "InputIfFileExists IfFileExists")
+def _input_if(engine: Reader, token: str) -> None:
+    name = engine.word()
+    yes, no = engine.argument(), engine.argument()
+    found = engine.sources.find(name, engine.folder)
+    engine.stack.extend(reversed(yes if found else no))
+    if found and token == "\\InputIfFileExists":
+        engine.read_file(name)
+
+
+@command(TEXT, "endinput bye")
+def _endinput(engine: Reader, token: str) -> None:
+    stack = engine.stack
+    while stack:
+        if stack.pop() == END_FILE and token != "\\bye":
+            end_file(engine, END_FILE)
+            return
+
+
+@command(TEXT, "title Title")
+def _title(engine: Reader, _token: str) -> None:
+    engine.star()
+    engine.optional()
+
+    def done(text: str) -> None:
+        if text.strip():
+            engine.title = engine.title or text
+        engine.note_count, engine.notes = count, notes
+
+    count, notes = engine.note_count, list(engine.notes)
+    engine.capture(engine.argument(), done)
+
+
+@command(
+    TEXT,
+    "chapter section subsection subsubsection subsubsubsection part beginsection",
+)
+def _section(engine: Reader, token: str) -> None:
+    name = token[1:].replace("beginsection", "section")
+    starred = engine.star()
+    engine.optional()
+    title = engine.argument()
+    engine.front_open = False
+    if not starred and name in COUNTED:
+        for deeper in COUNTED[COUNTED.index(name) + 1 :]:
+            engine.counters[deeper] = 0
+        engine.step(name)
+        engine.current = (
+            engine.number_of(name),
+            "appendix" if engine.appendix else "section",
+        )
+    level = LEVELS.get(name, 1) + (
+        1 if engine.within.get("section") and name != "chapter" else 0
+    )
+
+    def done(text: str) -> None:
+        heading(engine, level, text)
+
+    engine.capture(title, done)
+
+
+def heading(engine: Reader, level: int, text: str) -> None:
+    """Write a heading; ``level`` 1 is a section."""
+    text = " ".join(text.replace(PARAGRAPH, " ").split())
+    engine.paragraph()
+    if text:
+        mark = "#" * (min(level, 5) + 1)
+        engine.out.append(f"{mark} {text}{PARAGRAPH}")
+        engine.sections.append((level, text))
+
+
+@command(TEXT, "paragraph subparagraph")
+def _run_in(engine: Reader, _token: str) -> None:
+    engine.star()
+    engine.optional()
+    title = engine.argument()
+    engine.paragraph()
+
+    def done(text: str) -> None:
+        if text := " ".join(text.split()):
+            engine.out.append(f"**{text}** ")
+
+    engine.capture(title, done)
+
+
+@command(TEXT, "appendix appendices")
+def _appendix(engine: Reader, _token: str) -> None:
+    engine.appendix = True
+    engine.counters.update(section=0, subsection=0, subsubsection=0, chapter=0)
+    engine.within.pop("section", None)
+
+
+@command(
+    TEXT, "acknowledgments acknowledgements acknowledgment acknowledgement ack thanks@"
+)
+def _acknowledgments(engine: Reader, _token: str) -> None:
+    engine.front_open = False
+    heading(engine, 1, "Acknowledgments")
+
+
+@command(TEXT, "maketitle")
+def _maketitle(engine: Reader, _token: str) -> None:
+    engine.front("\\maketitle")
+
+
+@command(TEXT, "abstract")
+def _abstract(engine: Reader, _token: str) -> None:
+    tokens = engine.argument()
+    if engine.document_class.startswith("aa") and not engine.document_class.startswith(
+        "aas"
+    ):
+        for _ in range(4):
+            engine.skip_blanks()
+            if engine.peek() == "{":
+                tokens = [*tokens, " ", *engine.argument()]
+    engine.capture(tokens, lambda text: _keep_abstract(engine, text))
+
+
+def _keep_abstract(engine: Reader, text: str) -> None:
+    engine.front("the abstract")
+    if not engine.abstract.strip():
+        engine.abstract = text
+    elif text.strip():
+        engine.out.append(PARAGRAPH + text + PARAGRAPH)
+
+
+# notes, references, citations
+
+
+@command(TEXT, "footnote footnotetext tablefootnote footnotemark")
+def _footnote(engine: Reader, token: str) -> None:
+    engine.optional()
+    if token == "\\footnotemark":
+        engine.note_count += 1
+        engine.out.append(f"[^{engine.note_count}]")
+        return
+    argument = engine.argument()
+    if token != "\\footnotetext" or not engine.note_count:
+        engine.note_count += 1
+        engine.out.append(f"[^{engine.note_count}]")
+    number = engine.note_count
+
+    def done(text: str) -> None:
+        if text.strip():
+            engine.notes.append(f"[^{number}]: " + text.strip().replace(PARAGRAPH, " "))
+
+    engine.capture(argument, done)
+
+
+@command(TEXT, "label zlabel")
+def _label(engine: Reader, _token: str) -> None:
+    engine.label([engine.word()])
+
+
+@command(
+    TEXT,
+    "ref eqref autoref cref Cref pageref nameref vref Vref subref fullref labelcref Autoref",
+)
+def _ref(engine: Reader, token: str) -> None:
+    engine.star()
+    engine.optional()
+    engine.references.append((token[1:], engine.word()))
+    engine.out.append(f"\x04{len(engine.references) - 1}\x04")
+
+
+@command(
+    TEXT,
+    "cite citep citet citealt citealp citeauthor citeyear citeyearpar citetext Citet Citep"
+    " citenum Citealt Citealp Citeauthor textcite parencite Textcite Parencite autocite Autocite"
+    " footcite supercite fullcite citefullauthor shortcite citetalias citepalias onlinecite"
+    " citename citeN citeNP citeA citeANP shortciteN possessivecite citenp citeauthoryear"
+    " posscitet smartcite cites citeasnoun citetext@ markcite",
+)
+def _cite(engine: Reader, token: str) -> None:
+    engine.star()
+    first = engine.optional()
+    second = engine.optional() if first is not None else None
+    keys = [key.strip() for key in engine.word().split(",")]
+    before = "".join(first or []) if second is not None else ""
+    engine.citations.append(
+        Citation(token[1:], [key for key in keys if key], before.strip())
+    )
+    engine.out.append(f"\x01{len(engine.citations) - 1}\x01")
+
+
+@command(TEXT, "defcitealias")
+def _defcitealias(engine: Reader, _token: str) -> None:
+    key = engine.word()
+    engine.aliases[key] = engine.plain(engine.argument())
+
+
+@command(
+    TEXT,
+    "bibliography addbibresource printbibliography putbib bibselect nobibliography",
+)
+def _bibliography(engine: Reader, token: str) -> None:
+    engine.optional()
+    if token != "\\printbibliography":
+        engine.bibliographies.extend(name.strip() for name in engine.word().split(","))
+
+
+@command(TEXT, "href hyperref hyperlink hypertarget")
+def _href(engine: Reader, token: str) -> None:
+    if token == "\\hyperref":
+        if engine.optional() is None:
+            take(engine, "mmm")
+    else:
+        engine.argument()
+
+
+@command(TEXT, "caption tablecaption captionof subcaption figcaption captionsetup@")
+def _caption(engine: Reader, token: str) -> None:
+    engine.star()
+    kind = engine.word() if token == "\\captionof" else _float_kind(engine)
+    engine.optional()
+    argument = engine.argument()
+    if token != "\\subcaption":
+        engine.step(kind)
+    number = engine.current[0]
+
+    def done(text: str) -> None:
+        if engine.captions and text.strip():
+            text = " ".join(text.replace(PARAGRAPH, " ").split())
+            engine.notes.append(f"{kind.capitalize()} {number}: {text}")
+
+    engine.capture(argument, done)
+
+
+def _float_kind(engine: Reader) -> str:
+    for frame in reversed(engine.frames[-50:]):
+        if frame is not None and frame.kind == "float":
+            return str(frame.tag)
+    return "figure"
+
+
+@command(TEXT, "item bibitem@")
+def _item(engine: Reader, _token: str) -> None:
+    label = engine.optional()
+    depth = max(0, len(engine.lists) - 1)
+    mark = "- "
+    if engine.lists:
+        engine.lists[-1][1] += 1
+        if engine.lists[-1][0] == "enumerate":
+            mark = f"{engine.lists[-1][1]}. "
+            engine.current = (str(engine.lists[-1][1]), "item")
+    engine.out.append(LINE + INDENT * min(depth, 6) + mark)
+    if label and re.search(r"\w", "".join(part for part in label if part[0] != "\\")):
+        engine.stack.append(" ")
+        engine.stack.extend(reversed(label))
+
+
+@command(TEXT, "newtheorem declaretheorem spnewtheorem")
+def _newtheorem(engine: Reader, token: str) -> None:
+    engine.star()
+    if token == "\\declaretheorem":
+        options = "".join(engine.optional() or [])
+        name = engine.word()
+        given = re.search(r"name\s*=\s*([^,]+)", options)
+        shown = given[1].strip("{} ") if given else name.capitalize()
+        engine.theorems[name] = (shown, name)
+        return
+    name = engine.word()
+    shared = engine.optional()
+    shown = engine.plain(engine.argument())
+    outer = engine.optional()
+    counter = engine.plain(shared) if shared else name
+    engine.theorems[name] = (shown, counter)
+    if outer:
+        engine.within[counter] = engine.plain(outer)
+
+
+@command(TEXT, "numberwithin counterwithin")
+def _numberwithin(engine: Reader, _token: str) -> None:
+    engine.star()
+    inner = engine.word()
+    engine.within[inner] = engine.word()
+
+
+@command(TEXT, "replaced")
+def _replaced(engine: Reader, _token: str) -> None:
+    engine.optional()
+    first, second = engine.argument(), engine.argument()
+    old_first = engine.document_class.startswith("aas")
+    engine.stack.extend(reversed(second if old_first else first))
+
+
+@command(TEXT, "unskip")
+def _unskip(engine: Reader, _token: str) -> None:
+    while engine.out and engine.out[-1] == " ":
+        engine.out.pop()

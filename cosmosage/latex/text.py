@@ -1,0 +1,335 @@
+"""Commands inside a paragraph: signs, fonts, boxes, and what is left out without a trace."""
+
+import unicodedata
+
+from cosmosage.latex import maths
+from cosmosage.latex.expand import PARAGRAPH, STOP
+from cosmosage.latex.macros import Taken, command, numeral
+from cosmosage.latex.render import CAPTURED, END_FILE, END_MATHS, INNER, TEXT, Reader
+from cosmosage.latex.structure import end_file
+from cosmosage.latex.symbols import ACCENTS, BARE_MATHS, CHARACTERS, JOURNALS, SKY
+
+# braces, blanks, formulas
+
+
+def _open(engine: Reader, _token: str) -> None:
+    engine.frames.append(None)
+
+
+def _close(engine: Reader, _token: str) -> None:
+    frames = engine.frames
+    if frames and (frames[-1] is None or frames[-1].kind == "text"):
+        engine.pop()
+
+
+def _dollar(engine: Reader, _token: str) -> None:
+    if engine.peek() == "$":
+        engine.stack.pop()
+        maths.begin(engine, "$$", True)
+    else:
+        maths.begin(engine, "$", False)
+
+
+@command(TEXT, "[ (")
+def _bracket(engine: Reader, token: str) -> None:
+    maths.begin(engine, token, token == "\\[")
+
+
+@command(TEXT, "ensuremath")
+def _ensuremath(engine: Reader, _token: str) -> None:
+    argument = engine.argument()
+    engine.stack.append(END_MATHS)
+    engine.stack.extend(reversed(argument))
+    maths.begin(engine, END_MATHS, False)
+
+
+def _end_maths(engine: Reader, _token: str) -> None:
+    engine.close_to("math inner", END_MATHS)
+
+
+def _end_capture(engine: Reader, _token: str) -> None:
+    engine.close_to("capture", "")
+
+
+def _nothing(_engine: Reader, _token: str) -> None:
+    pass
+
+
+def _space(engine: Reader, _token: str) -> None:
+    engine.out.append(" ")
+
+
+def _paragraph(engine: Reader, _token: str) -> None:
+    engine.paragraph()
+
+
+@command(
+    TEXT, "par bigskip medskip smallskip endgraf newpage clearpage cleardoublepage"
+)
+def _par(engine: Reader, _token: str) -> None:
+    engine.paragraph()
+
+
+def _newline(engine: Reader, _token: str) -> None:
+    if engine.peek()[:1] == "*":
+        engine.star()
+    if engine.peek() == "[":
+        engine.optional()
+    engine.out.append(" ")
+
+
+@command(TEXT, "xspace")
+def _xspace(engine: Reader, _token: str) -> None:
+    following = engine.peek()
+    if (
+        following
+        and following[0] not in ".,'/?;:!~-)]} \n\f\x07{"
+        and following
+        not in (
+            "\\ ",
+            "\\/",
+            "\\footnote",
+            "\\footnotemark",
+            "\\xspace",
+            "\\@",
+            "\\,",
+        )
+    ):
+        engine.out.append(" ")
+
+
+def _character(engine: Reader, token: str) -> None:
+    engine.out.append(CHARACTERS[token[1:]])
+
+
+def _sky(engine: Reader, token: str) -> None:
+    shown = SKY[token[1:]][0]
+    engine.out.append(engine.formula(shown) if shown[0] == "$" else shown)
+
+
+def _journal(engine: Reader, token: str) -> None:
+    engine.out.append(JOURNALS[token[1:]])
+
+
+def _bare(engine: Reader, token: str) -> None:
+    """A sign of maths in text, without its dollars."""
+    if engine.table is engine.tables[2]:
+        engine.out.append("}" + token + "\\text{")
+    else:
+        engine.out.append(engine.formula(f"${token}$"))
+
+
+@command(TEXT, "ion")
+def _ion(engine: Reader, _token: str) -> None:
+    element, stage = (
+        engine.plain(engine.argument()),
+        engine.plain(engine.argument()).strip(),
+    )
+    if stage.isdigit():
+        stage = numeral(int(stage[:3]), "Roman")
+    engine.out.append(f"{element.strip()} {stage.upper()}")
+
+
+def _accent(engine: Reader, token: str) -> None:
+    mark = ACCENTS[token[1:]]
+    argument = engine.argument()
+    base = engine.plain(
+        [
+            {"\\i": "i", "\\j": "j"}.get(part, part)
+            for part in argument
+            if part not in ("$",)
+        ]
+    )
+    if not base:
+        base = "".join(CHARACTERS.get(part[1:], "") for part in argument)
+    if base.strip():
+        engine.out.append(unicodedata.normalize("NFC", base[0] + mark) + base[1:])
+
+
+@command(TEXT, "char symbol")
+def _char(engine: Reader, _token: str) -> None:
+    if engine.peek() == "{":
+        engine.stack.extend(reversed(engine.argument()))
+    code = engine.number()
+    if 32 < code < 0x3000:
+        engine.out.append(chr(code))
+
+
+@command(TEXT, "SI si num qty ang SIrange qtyrange numrange")
+def _quantity(engine: Reader, token: str) -> None:
+    if token == "\\qty" and engine.peek() != "{":
+        return
+    plain, formula, raised = maths.quantity(engine, token)
+    engine.out.append(engine.formula(f"${formula}$") if raised else plain)
+
+
+@command(TEXT, "nicefrac sfrac textfrac")
+def _fraction(engine: Reader, _token: str) -> None:
+    upper, lower = engine.argument(), engine.argument()
+    engine.stack.extend(reversed([*upper, "/", *lower]))
+
+
+@command(TEXT, "twocolumn onecolumn")
+def _twocolumn(engine: Reader, token: str) -> None:
+    engine.skip_blanks()
+    if engine.peek() != "[" or not engine.front_open:
+        return
+    engine.front_open = token != "\\twocolumn"
+    engine.stack.pop()
+    depth = 0
+    for index in range(len(engine.stack) - 1, max(-1, len(engine.stack) - 20_000), -1):
+        token = engine.stack[index]
+        depth += (token == "{") - (token == "}")
+        if token == "]" and depth <= 0:
+            engine.stack[index] = " "
+            return
+
+
+TEXT.update(
+    {
+        "{": _open,
+        "}": _close,
+        "$": _dollar,
+        "~": _space,
+        PARAGRAPH: _paragraph,
+        "\\\\": _newline,
+        "\\cr": _newline,
+        CAPTURED: _end_capture,
+        END_MATHS: _end_maths,
+        END_FILE: end_file,
+        STOP: _nothing,
+        **{"\\" + name: _bare for name in BARE_MATHS},
+        **{"\\" + name: _journal for name in JOURNALS},
+        **{"\\" + name: _sky for name in SKY},
+        **{"\\" + name: _character for name in CHARACTERS},
+        **{"\\" + name: _accent for name in ACCENTS},
+    }
+)
+TEXT.update(
+    {
+        "\\" + name: Taken(signature)
+        for names, signature in {
+            # front matter: who wrote it and where; a listing tells it better
+            "author affil affiliation address institute email thanks date altaffilmark"
+            " correspondingauthor orcid orcidlink inst keywords pacs received accepted revised"
+            " published submitted submitjournal journalinfo shorttitle shortauthors titlerunning"
+            " authorrunning slugcomment offprints collaboration nocollaboration preprint"
+            " subjectheadings subjclass reportno dedicated curraddr urladdr ead cortext fntext"
+            " tnotetext corref fnref tnoteref subtitle@ institution homepage authorcontributions"
+            " eprint journal volume issue pubyear runningtitle runningauthor bibliographystyle"
+            " altaffiliation noaffiliation@ notoc@ arxivnumber emailAdd keyword speaker"
+            " authornote ccsdesc setcopyright acmDOI lefttitle righttitle headnote hline@ kword"
+            " PACS MSC classification msnr idline doi DOI jname@ pagerange pubnumber": "soom",
+            "altaffiltext footnotetext@ shortauthor": "om",
+            "authoremail addtoauthor authorinfo affilnote": "m",
+            # changes, to-dos and what is struck out
+            "todo deleted sout st xout cancel@ fxnote marginpar marginnote missingfigure"
+            " sidenote": "om",
+            # boxes and colours: the last argument is what they hold
+            "textcolor": "om",
+            "parbox": "ooom",
+            "raisebox": "moo",
+            "scalebox resizebox@ rotatebox": "mo",
+            "resizebox": "smm",
+            "makebox framebox": "poo",
+            "colorbox": "om",
+            "fcolorbox": "mm",
+            "adjustbox foreignlanguage textlang@ selectlanguage": "om",
+            "multicolumn": "mm",
+            "multirow": "omomo",
+            "texorpdfstring@ highlight": "o",
+            "includepdf pgfplotsset tikz pgfimage": "om",
+            "cline cmidrule specialrule": "pm",
+            "subfloat@ figurenum tablenum tablewidth tablecolumns tabletypesize tablenotemark": "om",
+            "tablenotetext": "mm",
+            "tablecomments tablerefs tablehead tabletail tablefirsthead tablelasthead": "m",
+            "facility facilities software@ dataset": "o",
+            "vcentering subfigure": "o",
+        }.items()
+        for name in names.split()
+        if not name.endswith("@")
+    }
+)
+TEXT.update(
+    {
+        "\\" + name: _nothing
+        for name in (
+            "emph textbf textit textrm texttt textsf textsc textsl textup textmd textnormal"
+            " textsuperscript textsubscript mbox hbox vbox fbox text underline uline ul hl"
+            " bf it rm sc sl tt sf em bfseries itshape rmfamily scshape slshape ttfamily sffamily"
+            " upshape mdseries normalfont boldmath unboldmath mathrm mathit mathbf tiny scriptsize"
+            " footnotesize small normalsize large Large LARGE huge Huge centering raggedright"
+            " raggedleft flushleft flushright indent noindent sloppy fussy hfill vfill hfil vfil"
+            " footnotesize onehalfspacing doublespacing singlespacing tableofcontents listoffigures"
+            " listoftables linenumbers nolinenumbers normalmarginpar reversemarginpar balance"
+            " startlongtable printindex maketitle@ frontmatter mainmatter backmatter bgroup@ added"
+            " FloatBarrier hline toprule midrule bottomrule notag nonumber displaystyle textstyle"
+            " scriptstyle raggedbottom flushbottom frenchspacing nonfrenchspacing doublespace"
+            " singlespace allowdisplaybreaks sloppypar enquote@ MakeLowercase lowercase nocorr"
+            " centerline leftline rightline line topmargin limits nolimits left right bibfont"
+            " acknowledgmentsname noaffiliation notoc keepsilent@ tighten sisetup@ newblock"
+            " preprintnumber and And AND textcircled uppercase@ ensuretext@ pdfbookmark@ smash"
+            " null mathstrut qed qedhere qedsymbol BooleanTrue BooleanFalse NoValue mathsurround"
+            " samepage goodbreak filbreak eject supereject hss vss hfilneg break nolinebreak"
+            " makeatother columnbreak pagebreak@ subtitle software upright dotfill hrulefill"
+            " notetoeditor@ hangindent hangafter obeylines obeyspaces parbreak endcsname ul"
+            " textquoteleft@ relsize@ lowercase sectionfont abstractname"
+        ).split()
+        if not name.endswith("@")
+    }
+)
+
+
+@command(TEXT, "enquote")
+def _enquote(engine: Reader, _token: str) -> None:
+    engine.star()
+    engine.stack.extend(reversed(['"', *engine.argument(), '"']))
+
+
+@command(TEXT, "texorpdfstring")
+def _texorpdfstring(engine: Reader, _token: str) -> None:
+    first, _ = engine.argument(), engine.argument()
+    engine.stack.extend(reversed(first))
+
+
+@command(TEXT, "rawcode")
+def _rawcode(engine: Reader, _token: str) -> None:
+    engine.argument()
+    engine.drop("code", "code is no prose")
+
+
+# text inside a formula: the same, but it stays LaTeX
+
+
+def _escaped(engine: Reader, token: str) -> None:
+    engine.out.append(token)
+
+
+def _inner_end(engine: Reader, token: str) -> None:
+    """A formula's end while text in it is still open: close that text first."""
+    frame = maths.innermost(engine)
+    while engine.frames and engine.table is engine.tables[2]:
+        engine.pop()
+    if frame is not None:
+        engine.stack.append(token)
+
+
+def fill_inner() -> None:
+    """Make the table for text in formulas out of that for text, once that is whole."""
+    INNER.update(
+        {
+            **TEXT,
+            **{
+                token: _escaped
+                for token in ("\\%", "\\&", "\\_", "\\#", "\\{", "\\}", "\\$")
+            },
+            "_": lambda engine, _token: engine.out.append("\\_"),
+            "^": _nothing,
+            "#": _nothing,
+            "&": lambda engine, _token: engine.out.append("\\&"),
+            PARAGRAPH: _space,
+            "\\par": _space,
+            "\\label": maths.MATHS["\\label"],
+            "\\]": _inner_end,
+        }
+    )
