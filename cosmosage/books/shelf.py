@@ -42,9 +42,8 @@ _GENERIC = frozenset(
 _NOT_BOOKS = frozenset(
     "readme licence license copying changelog authors notice".split()
 )
-VERSION = (
-    1  # raise it when extraction changes what it gives: finished books are done again
-)
+READERS = 2  # books at once; a third gains little, each may take a GiB
+VERSION = 1  # of extraction: raised, finished books are read again
 
 
 _ENGINE = Engine()  # of ``to_text``; its child starts with the first file and is kept
