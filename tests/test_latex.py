@@ -224,7 +224,10 @@ def test_document_parts() -> None:
 
 def test_abstracts_of_other_classes() -> None:
     """A&A has five arguments; a command and loose authors are abstract and front matter."""
-    five = rb"\documentclass{aa}\begin{document}\abstract{A.}{B.}{C.}{D.}{E.}\section{S}x\end{document}"
+    five = (
+        rb"\documentclass{aa}\begin{document}\abstract{A.}{B.}{C.}{D.}{E.}"
+        rb"\section{S}x\end{document}"
+    )
     assert to_text(five).abstract == "A. B. C. D. E."
     loose = (
         rb"\documentclass{article}\begin{document}\begin{center}{\Large T}\\ A. Body\end{center}"
@@ -372,7 +375,10 @@ def test_names_from_bib_and_bbl() -> None:
     """A citation that is a word takes its names from the bibliography's file."""
     tex = paper(r"\citet{a} and \citet{b} agree.", r"\usepackage{natbib}")
     bib = rb"@article{a, author = {M{\"u}ller, A. and Oe, B.}, year = {2001}}"
-    bbl = rb"\begin{thebibliography}{}\bibitem[{Body {et~al.}(1999)Body, Oe}]{b} x\end{thebibliography}"
+    bbl = (
+        rb"\begin{thebibliography}{}\bibitem[{Body {et~al.}(1999)Body, Oe}]{b} x"
+        rb"\end{thebibliography}"
+    )
     text = to_text(Package("latex", {"ms.tex": tex, "r.bib": bib, "ms.bbl": bbl})).text
     assert text.endswith("Müller and Oe (2001) and Body et al. (1999) agree.\n")
 

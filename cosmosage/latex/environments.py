@@ -68,10 +68,7 @@ _SKIPPED = {
     "keywords": "front matter",
     "IEEEkeywords": "front matter",
     "authorgroup": "front matter",
-    "frontmatter@": "front matter",
     "tablenotes": "table",
-    "savenotes@": "table",
-    "titlepage@": "front matter",
     "AMS": "front matter",
     "PACS": "front matter",
     "highlights": "front matter",
@@ -158,32 +155,13 @@ def _begin(engine: Reader, _token: str) -> None:
     if name == "document":
         _begin_document(engine)
     elif base in maths.DISPLAYS:
-        if base in ("alignat", "xalignat", "xxalignat", "IEEEeqnarray"):
-            take(engine, "om")
-        elif base == "empheq":
-            engine.optional()
-            name = engine.word() or "align"
-            name = name if name.rstrip("*") in maths.DISPLAYS else "align"
-            maths.begin(engine, name, True)
-            engine.frames[-1].name = "empheq"
-            return
-        elif base == "dmath" and engine.peek() == "[":
-            engine.optional()
-        maths.begin(engine, name, True)
+        _begin_display(engine, name, base)
     elif base == "math":
         maths.begin(engine, name, False)
     elif base in _SKIPPED and base not in engine.environments:
         _skip(engine, name, _SKIPPED[base])
     elif base in _FLOATS:
-        frame = engine.push(
-            "float", name, engine.tables[0], capture=True, close=_end_float
-        )
-        frame.tag = _FLOATS[base]
-        engine.optional()
-        if frame.tag == "algorithm":
-            algorithms.begin(engine)
-        else:
-            engine.drop(frame.tag, "a float is no prose")
+        _begin_float(engine, name, base)
     elif base == "algorithmic":
         engine.optional()
         engine.paragraph()
@@ -211,6 +189,31 @@ def _begin(engine: Reader, _token: str) -> None:
         _begin_theorem(engine, name, base)
     else:
         _begin_plain(engine, name, base)
+
+
+def _begin_display(engine: Reader, name: str, base: str) -> None:
+    if base in ("alignat", "xalignat", "xxalignat", "IEEEeqnarray"):
+        take(engine, "om")
+    elif base == "empheq":
+        engine.optional()
+        name = engine.word() or "align"
+        name = name if name.rstrip("*") in maths.DISPLAYS else "align"
+        maths.begin(engine, name, True)
+        engine.frames[-1].name = "empheq"
+        return
+    elif base == "dmath" and engine.peek() == "[":
+        engine.optional()
+    maths.begin(engine, name, True)
+
+
+def _begin_float(engine: Reader, name: str, base: str) -> None:
+    frame = engine.push("float", name, engine.tables[0], capture=True, close=_end_float)
+    frame.tag = _FLOATS[base]
+    engine.optional()
+    if frame.tag == "algorithm":
+        algorithms.begin(engine)
+    else:
+        engine.drop(frame.tag, "a float is no prose")
 
 
 def _begin_document(engine: Reader) -> None:

@@ -171,7 +171,7 @@ class Macro:
             elif isinstance(kind, list):
                 arguments.append(engine.delimited(kind))
             else:
-                arguments.append(engine.special_argument(kind))
+                arguments.append(_special_argument(engine, kind))
         if self.plain:
             return self.body
         out: list[str] = []
@@ -402,15 +402,6 @@ class Expander:
             return out[1:-1]
         return out
 
-    def special_argument(self, kind: str) -> list[str]:
-        """Take an argument of an xparse signature: ``s``, ``o`` or ``O<default>``."""
-        if kind == "s":
-            return ["\\BooleanTrue" if self.star() else "\\BooleanFalse"]
-        given = self.optional()
-        if given is not None:
-            return given
-        return tokenise(kind[1:], self.raw) if kind[0] == "O" else ["\\NoValue"]
-
     def name(self) -> str:
         """Take a control sequence, in braces or bare: what a definition defines."""
         self.skip_blanks()
@@ -443,7 +434,7 @@ class Expander:
             if token == STOP:
                 break
             if token[0] == "\x02":
-                out.append(self.raw_text(token))
+                out.append(raw_text(self.raw, token))
             elif token[0] != "\\":
                 if token not in ("{", "}", "$") and token[0] != PARAGRAPH:
                     out.append(token)
@@ -463,11 +454,6 @@ class Expander:
                 break
         self._nested -= 1
         return "".join(out).replace("\n", " ")
-
-    def raw_text(self, token: str) -> str:
-        """The text behind a raw token."""
-        number = token.strip("\x02")
-        return self.raw[int(number)] if number and int(number) < len(self.raw) else ""
 
     def number(self) -> int:
         """Take a number as TeX writes it: digits or a counter's value."""
@@ -619,3 +605,19 @@ def _one_group(tokens: list[str]) -> bool:
         if not depth:
             return position == len(tokens) - 1
     return False
+
+
+def raw_text(raw: list[str], token: str) -> str:
+    """The text behind a raw token."""
+    number = token.strip("\x02")
+    return raw[int(number)] if number and int(number) < len(raw) else ""
+
+
+def _special_argument(engine: Expander, kind: str) -> list[str]:
+    """Take an argument of an xparse signature: ``s``, ``o`` or ``O<default>``."""
+    if kind == "s":
+        return ["\\BooleanTrue" if engine.star() else "\\BooleanFalse"]
+    given = engine.optional()
+    if given is not None:
+        return given
+    return tokenise(kind[1:], engine.raw) if kind[0] == "O" else ["\\NoValue"]

@@ -9,7 +9,8 @@ import re
 from typing import Any
 
 from cosmosage.latex.expand import PARAGRAPH, Handler, Macro
-from cosmosage.latex.macros import COMMON, command, take
+from cosmosage.latex.macros import command, take
+from cosmosage.latex.primitives import COMMON
 from cosmosage.latex.symbols import PREFIXES, SKY, UNITS
 
 MATHS: dict[str, Handler] = dict(COMMON)

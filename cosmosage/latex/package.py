@@ -104,6 +104,11 @@ def _from_bytes(data: bytes, depth: int = 0) -> Package:
             return _from_bytes(_drain(stream), depth + 1)
     if _is_tar(data[:512]):
         return _judge(*_read_tar(io.BytesIO(data)))
+    return _one_file(data)
+
+
+def _one_file(data: bytes) -> Package:
+    """A package that is no archive."""
     if b"%PDF-" in data[:1024]:
         return Package("pdf", pdf=data, reason="a PDF without source")
     start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n\x04")

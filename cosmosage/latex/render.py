@@ -12,7 +12,8 @@ from typing import Any
 
 from cosmosage.latex import maths
 from cosmosage.latex.expand import PARAGRAPH, Expander, Handler, Macro
-from cosmosage.latex.macros import COMMON, numeral
+from cosmosage.latex.macros import numeral
+from cosmosage.latex.primitives import COMMON
 from cosmosage.latex.references import Citation
 from cosmosage.latex.source import Sources
 
@@ -32,7 +33,10 @@ FRONT_LIMIT = 6000  # characters before the abstract that can still be title and
 class Frame:
     """Something opened that must be closed: what to go back to and what to do then."""
 
-    __slots__ = "kind name out table close display per_row numbered row_numbered labels tag columns".split()
+    __slots__ = (
+        *("kind", "name", "out", "table", "close", "display", "per_row", "numbered"),
+        *("row_numbered", "labels", "tag", "columns"),
+    )
 
     def __init__(
         self,
@@ -54,39 +58,51 @@ class Frame:
         self.columns = 0
 
 
-class Reader(Expander):
-    """A document being read.
+class Found:
+    """What a document turned out to hold, besides its running text.
 
     Attributes:
-        out: the pieces of text written so far, in the innermost capture.
-        frames: what is open; None is a plain brace.
         labels: label to (number, kind of thing).
-        current: (number, kind) of what was counted last: what a label takes.
+        notes: footnotes and captions that wait for the end of their paragraph.
+        items: key to rendered entry of the bibliography.
     """
 
-    def __init__(self, sources: Sources, captions: bool = True) -> None:
-        super().__init__((TEXT, maths.MATHS, INNER))
-        self.sources = sources
-        self.captions = captions
-        self.out: list[str] = []
-        self.frames: list[Any] = []
-        self.captures = 0
+    def __init__(self) -> None:
         self.formulas: list[str] = []
         self.citations: list[Citation] = []
         self.references: list[tuple[str, str]] = []
         self.labels: dict[str, tuple[str, str]] = {}
-        self.current = ("", "")
         self.notes: list[str] = []
         self.note_count = 0
         self.title = ""
         self.abstract = ""
         self.sections: list[tuple[int, str]] = []
-        self.environments: dict[str, tuple[Macro, list[str]]] = {}
-        self.theorems: dict[str, tuple[str, str]] = {}
-        self.lists: list[list[Any]] = []
         self.aliases: dict[str, str] = {}
         self.items: dict[str, str] = {}
         self.bibliographies: list[str] = []
+
+
+class Reader(Expander, Found):
+    """A document being read.
+
+    Attributes:
+        out: the pieces of text written so far, in the innermost capture.
+        frames: what is open; None is a plain brace.
+        current: (number, kind) of what was counted last: what a label takes.
+    """
+
+    def __init__(self, sources: Sources, captions: bool = True) -> None:
+        Expander.__init__(self, (TEXT, maths.MATHS, INNER))
+        Found.__init__(self)
+        self.sources = sources
+        self.captions = captions
+        self.out: list[str] = []
+        self.frames: list[Any] = []
+        self.captures = 0
+        self.current = ("", "")
+        self.environments: dict[str, tuple[Macro, list[str]]] = {}
+        self.theorems: dict[str, tuple[str, str]] = {}
+        self.lists: list[list[Any]] = []
         self.within: dict[str, str] = {}
         self.document_class = ""
         self.options = ""

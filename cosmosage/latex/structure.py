@@ -1,7 +1,6 @@
 """Commands that give a document its order: files, headings, notes, references, lists."""
 
 import re
-from typing import Any
 
 from cosmosage.latex.expand import PARAGRAPH
 from cosmosage.latex.macros import command, take
@@ -328,7 +327,7 @@ def _href(engine: Reader, token: str) -> None:
         engine.argument()
 
 
-@command(TEXT, "caption tablecaption captionof subcaption figcaption captionsetup@")
+@command(TEXT, "caption tablecaption captionof subcaption figcaption")
 def _caption(engine: Reader, token: str) -> None:
     engine.star()
     kind = engine.word() if token == "\\captionof" else _float_kind(engine)
@@ -353,7 +352,7 @@ def _float_kind(engine: Reader) -> str:
     return "figure"
 
 
-@command(TEXT, "item bibitem@")
+@command(TEXT, "item")
 def _item(engine: Reader, _token: str) -> None:
     label = engine.optional()
     depth = max(0, len(engine.lists) - 1)

@@ -215,39 +215,38 @@ TEXT.update(
             " published submitted submitjournal journalinfo shorttitle shortauthors titlerunning"
             " authorrunning slugcomment offprints collaboration nocollaboration preprint"
             " subjectheadings subjclass reportno dedicated curraddr urladdr ead cortext fntext"
-            " tnotetext corref fnref tnoteref subtitle@ institution homepage authorcontributions"
+            " tnotetext corref fnref tnoteref institution homepage authorcontributions"
             " eprint journal volume issue pubyear runningtitle runningauthor bibliographystyle"
-            " altaffiliation noaffiliation@ notoc@ arxivnumber emailAdd keyword speaker"
-            " authornote ccsdesc setcopyright acmDOI lefttitle righttitle headnote hline@ kword"
-            " PACS MSC classification msnr idline doi DOI jname@ pagerange pubnumber": "soom",
-            "altaffiltext footnotetext@ shortauthor": "om",
+            " altaffiliation arxivnumber emailAdd keyword speaker"
+            " authornote ccsdesc setcopyright acmDOI lefttitle righttitle headnote kword"
+            " PACS MSC classification msnr idline doi DOI pagerange pubnumber": "soom",
+            "altaffiltext shortauthor": "om",
             "authoremail addtoauthor authorinfo affilnote": "m",
             # changes, to-dos and what is struck out
-            "todo deleted sout st xout cancel@ fxnote marginpar marginnote missingfigure"
+            "todo deleted sout st xout fxnote marginpar marginnote missingfigure"
             " sidenote": "om",
             # boxes and colours: the last argument is what they hold
             "textcolor": "om",
             "parbox": "ooom",
             "raisebox": "moo",
-            "scalebox resizebox@ rotatebox": "mo",
+            "scalebox rotatebox": "mo",
             "resizebox": "smm",
             "makebox framebox": "poo",
             "colorbox": "om",
             "fcolorbox": "mm",
-            "adjustbox foreignlanguage textlang@ selectlanguage": "om",
+            "adjustbox foreignlanguage selectlanguage": "om",
             "multicolumn": "mm",
             "multirow": "omomo",
             "texorpdfstring@ highlight": "o",
             "includepdf pgfplotsset tikz pgfimage": "om",
             "cline cmidrule specialrule": "pm",
-            "subfloat@ figurenum tablenum tablewidth tablecolumns tabletypesize tablenotemark": "om",
+            "figurenum tablenum tablewidth tablecolumns tabletypesize tablenotemark": "om",
             "tablenotetext": "mm",
             "tablecomments tablerefs tablehead tabletail tablefirsthead tablelasthead": "m",
-            "facility facilities software@ dataset": "o",
+            "facility facilities dataset": "o",
             "vcentering subfigure": "o",
         }.items()
         for name in names.split()
-        if not name.endswith("@")
     }
 )
 TEXT.update(
@@ -262,20 +261,19 @@ TEXT.update(
             " raggedleft flushleft flushright indent noindent sloppy fussy hfill vfill hfil vfil"
             " footnotesize onehalfspacing doublespacing singlespacing tableofcontents listoffigures"
             " listoftables linenumbers nolinenumbers normalmarginpar reversemarginpar balance"
-            " startlongtable printindex maketitle@ frontmatter mainmatter backmatter bgroup@ added"
+            " startlongtable printindex frontmatter mainmatter backmatter added"
             " FloatBarrier hline toprule midrule bottomrule notag nonumber displaystyle textstyle"
             " scriptstyle raggedbottom flushbottom frenchspacing nonfrenchspacing doublespace"
-            " singlespace allowdisplaybreaks sloppypar enquote@ MakeLowercase lowercase nocorr"
+            " singlespace allowdisplaybreaks sloppypar MakeLowercase lowercase nocorr"
             " centerline leftline rightline line topmargin limits nolimits left right bibfont"
-            " acknowledgmentsname noaffiliation notoc keepsilent@ tighten sisetup@ newblock"
-            " preprintnumber and And AND textcircled uppercase@ ensuretext@ pdfbookmark@ smash"
+            " acknowledgmentsname noaffiliation notoc tighten newblock"
+            " preprintnumber and And AND textcircled smash"
             " null mathstrut qed qedhere qedsymbol BooleanTrue BooleanFalse NoValue mathsurround"
             " samepage goodbreak filbreak eject supereject hss vss hfilneg break nolinebreak"
-            " makeatother columnbreak pagebreak@ subtitle software upright dotfill hrulefill"
-            " notetoeditor@ hangindent hangafter obeylines obeyspaces parbreak endcsname ul"
-            " textquoteleft@ relsize@ lowercase sectionfont abstractname"
+            " makeatother columnbreak subtitle software upright dotfill hrulefill"
+            " hangindent hangafter obeylines obeyspaces parbreak endcsname ul"
+            " lowercase sectionfont abstractname"
         ).split()
-        if not name.endswith("@")
     }
 )
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from cosmosage.latex.expand import PARAGRAPH
+from cosmosage.latex.expand import raw_text
 from cosmosage.latex.references import GAP, HOLE, NAMED, Names, cite, point
 
 _FILLER = (
@@ -17,7 +17,8 @@ _FILLER = (
 _BRACKETS = re.compile(rf" ?[(\[]{_FILLER}*+{HOLE}(?:{_FILLER}|{HOLE})*+[)\]]")
 _NOUN = (
     r"(?:[Ff]ig(?:ure|s|ures)?\.?|FIG\.|FIGURE|[Tt]ab(?:le|les|s)?\.?"
-    r"|[Ss]ec(?:tion|tions|t|ts|s)?\.?|[Ee]q(?:uation|uations|n|ns|s)?\.?|[Aa]pp(?:endix|endices|s)?\.?|[Cc]hap(?:ter|ters)?\.?"
+    r"|[Ss]ec(?:tion|tions|t|ts|s)?\.?|[Ee]q(?:uation|uations|n|ns|s)?\.?"
+    r"|[Aa]pp(?:endix|endices|s)?\.?|[Cc]hap(?:ter|ters)?\.?"
     r"|[Aa]lg(?:orithm|orithms)?\.?|[Ll]istings?|[Pp]anels?|[Pp]ages?|[Pp]p?\.|§+|[Tt]heorems?"
     r"|[Ll]emmas?|[Ss]teps?|[Ii]tems?|[Pp]ropositions?|[Dd]efinitions?)"
 )
@@ -70,7 +71,9 @@ def finish(engine: Any, names: Names, text: str) -> str:
     if "\x03" in text:
         text = _formulas(engine, names, text)
     if "\x02" in text:
-        text = re.sub("\x02[0-9]+\x02", lambda match: engine.raw_text(match[0]), text)
+        text = re.sub(
+            "\x02[0-9]+\x02", lambda match: raw_text(engine.raw, match[0]), text
+        )
     text = re.sub(r"[\x00-\x08\x0b-\x1f]", "", text)
     return text.strip()
 
@@ -180,6 +183,3 @@ def _formulas(engine: Any, names: Names, text: str) -> str:
         return formula
 
     return re.sub("\x03([0-9]+)\x03", restore, text)
-
-
-assert PARAGRAPH == "\f"
