@@ -438,7 +438,7 @@ def _loop(engine: Any, _token: str) -> None:
 @command(
     COMMON,
     "fi relax protect noexpand unexpanded long outer global protected immediate makeatletter"
-    " makeatother leavevmode ignorespaces unskip nonumber@ allowbreak nobreak break null strut"
+    " makeatother leavevmode ignorespaces unskip allowbreak nobreak break null strut"
     " selectfont endcsname expandonce endgroup@",
     expandable=True,
 )

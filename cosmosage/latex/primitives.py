@@ -104,9 +104,7 @@ def _ifundefined(engine: Any, _token: str) -> None:
     _choose(engine, not any(name in table for table in engine.tables))
 
 
-@command(
-    COMMON, "@ifpackageloaded @ifclassloaded IfFileExists @ifnextchar@", expandable=True
-)
+@command(COMMON, "@ifpackageloaded @ifclassloaded IfFileExists", expandable=True)
 def _ifpackageloaded(engine: Any, _token: str) -> None:
     engine.argument()
     _choose(engine, False)
@@ -220,7 +218,7 @@ def _assign(engine: Any, token: str) -> None:
     " clubpenalty widowpenalty pretolerance hfuzz vfuzz emergencystretch skip footnotesep floatsep"
     " textfloatsep intextsep linewidth columnwidth unitlength pdfoutput looseness penalty"
     " interfootnotelinepenalty mag magnification nulldelimiterspace overfullrule binoppenalty"
-    " relpenalty mathsurround displaywidowpenalty topskip maxdepth raggedbottom@ interlinepenalty"
+    " relpenalty mathsurround displaywidowpenalty topskip maxdepth interlinepenalty"
     " paperwidth paperheight pdfpagewidth pdfpageheight belowdisplayshortskip abovedisplayshortskip"
     " thinmuskip medmuskip thickmuskip parfillskip normalbaselineskip p@ z@ partopsep labelsep"
     " labelwidth listparindent itemindent exhyphenpenalty hyphenpenalty righthyphenmin"

@@ -209,9 +209,7 @@ def _appendix(engine: Reader, _token: str) -> None:
     engine.within.pop("section", None)
 
 
-@command(
-    TEXT, "acknowledgments acknowledgements acknowledgment acknowledgement ack thanks@"
-)
+@command(TEXT, "acknowledgments acknowledgements acknowledgment acknowledgement ack")
 def _acknowledgments(engine: Reader, _token: str) -> None:
     engine.front_open = False
     heading(engine, 1, "Acknowledgments")
@@ -288,7 +286,7 @@ def _ref(engine: Reader, token: str) -> None:
     " citenum Citealt Citealp Citeauthor textcite parencite Textcite Parencite autocite Autocite"
     " footcite supercite fullcite citefullauthor shortcite citetalias citepalias onlinecite"
     " citename citeN citeNP citeA citeANP shortciteN possessivecite citenp citeauthoryear"
-    " posscitet smartcite cites citeasnoun citetext@ markcite",
+    " posscitet smartcite cites citeasnoun markcite",
 )
 def _cite(engine: Reader, token: str) -> None:
     engine.star()

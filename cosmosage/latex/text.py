@@ -237,7 +237,7 @@ TEXT.update(
             "adjustbox foreignlanguage selectlanguage": "om",
             "multicolumn": "mm",
             "multirow": "omomo",
-            "texorpdfstring@ highlight": "o",
+            "highlight": "o",
             "includepdf pgfplotsset tikz pgfimage": "om",
             "cline cmidrule specialrule": "pm",
             "figurenum tablenum tablewidth tablecolumns tabletypesize tablenotemark": "om",
