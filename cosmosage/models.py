@@ -9,14 +9,16 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    BatchEncoding,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteria,
@@ -195,9 +197,7 @@ def complete(
     """
     if not prompts:
         return []
-    batch = tokenizer(
-        list(prompts), return_tensors="pt", padding=True, padding_side="left"
-    ).to(model.device)
+    batch = _encode(tokenizer, prompts).to(model.device)
     out = model.generate(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
@@ -210,6 +210,21 @@ def complete(
         text.strip()
         for text in tokenizer.batch_decode(out[:, width:], skip_special_tokens=True)
     ]
+
+
+def _encode(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]
+) -> BatchEncoding:
+    """Prompts as tokens, padded on the left; (prompts, longest)."""
+    begun = tokenizer.bos_token or ""
+    return tokenizer(
+        list(prompts),
+        return_tensors="pt",
+        padding=True,
+        padding_side="left",
+        # a template writes the token that begins a text by itself: twice is once too often
+        add_special_tokens=not (begun and all(p.startswith(begun) for p in prompts)),
+    )
 
 
 class _Stop(StoppingCriteria):
@@ -235,34 +250,28 @@ def stream(
     Raises:
         RuntimeError: the generation failed; its own error is the cause.
     """
-    batch = tokenizer(prompt, return_tensors="pt").to(model.device)
+    batch = _encode(tokenizer, [prompt]).to(model.device)
     pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
-    stop, failure = _Stop(), []
-
-    def work() -> None:
+    stop = _Stop()
+    with ThreadPoolExecutor(1, "stream") as worker:
+        answer = worker.submit(
+            model.generate,
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            streamer=pieces,
+            stopping_criteria=StoppingCriteriaList([stop]),
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        # whatever goes wrong in there, the reader is not left waiting
+        answer.add_done_callback(lambda _: pieces.end())
         try:
-            model.generate(
-                input_ids=batch["input_ids"],
-                attention_mask=batch["attention_mask"],
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                streamer=pieces,
-                stopping_criteria=StoppingCriteriaList([stop]),
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        except (RuntimeError, ValueError) as error:
-            failure.append(error)
-            pieces.end()
-
-    worker = Thread(target=work, daemon=True)
-    worker.start()
-    try:
-        yield from pieces
-    finally:
-        stop.event.set()
-        worker.join()
-    if failure:
-        raise RuntimeError(f"the answer broke off: {failure[0]}") from failure[0]
+            yield from pieces
+        finally:
+            stop.event.set()
+    if error := answer.exception():
+        raise RuntimeError(f"the answer broke off: {error}") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
