@@ -81,7 +81,7 @@ SCALES = {
         epochs=2,
         max_tokens=100_000,  # about four minutes on two cores
         gradient_checkpointing=False,
-        held_out=0.2,
+        held_out=0.3,
         biopsies=3,
         answer_tokens=80,
     ),
@@ -193,7 +193,6 @@ def _place(path: str) -> str:
 
 def start(
     scale: str = "sample",
-    *,
     papers: str | None = None,
     books_folder: str | None = None,
     name: str | None = None,

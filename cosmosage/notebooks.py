@@ -94,6 +94,8 @@ def execute(
         book,
         timeout=None,
         kernel_name="python3",
+        # the kernel's warnings are about its own transport, on this machine alone
+        extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(path.parent.resolve())}},
     )
     begun = time.monotonic()

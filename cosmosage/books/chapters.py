@@ -41,7 +41,7 @@ _CUT_TITLES = {
     "bibliography": r"bibliograph\w*|references(?: and notes)?|literatur\w*|works cited|"
     r"literature cited|références|further reading",
     "front matter": r"copyright\w*|dedication|imprint|title page|colophon|about the authors?|"
-    r"acknowledge?ments?|foreword",
+    r"acknowledge?ments?|foreword|preface",
 }
 _TITLES = {
     name: re.compile(rf"(?:(?:\d+|[A-Z])\.?\s+)?(?:{words})\s*[.:]?", re.IGNORECASE)
