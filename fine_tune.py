@@ -81,8 +81,10 @@ class Settings:
     """Rank of the adapters; their scale alpha is twice the rank."""
     gradient_checkpointing: bool = False
     """Forget activations and compute them again: a third more work, a fraction of memory."""
-    validations: int = 5
-    """How often in a run the loss on the validation rows is measured, after the first."""
+    validations: int = 4
+    """How often in a run the loss on validation rows is measured, after the first."""
+    validation_rows: int = 16
+    """Rows that are measured, spread evenly over the validation set."""
     checkpoint_minutes: float = 10.0
     """Work that a crash may cost."""
     seed: int = 0
@@ -95,7 +97,8 @@ class Settings:
             ("sequence_length", self.sequence_length >= 2, "2 or more"),
             ("rows_per_step", self.rows_per_step >= 1, "1 or more"),
             ("micro_batch", self.micro_batch >= 1, "1 or more"),
-            ("epochs", self.epochs > 0, "above 0"),
+            ("validation_rows", self.validation_rows >= 1, "1 or more"),
+            ("epochs", 0 < self.epochs < math.inf, "above 0 and finite"),
             ("max_tokens", self.max_tokens is None or self.max_tokens > 0, "above 0"),
             ("seed", 0 <= self.seed < 2**31, "between 0 and 2**31"),
         ):
@@ -255,19 +258,25 @@ def _as_json(settings: Settings) -> dict:
 
 
 def _move_aside(out: Path, key: str) -> None:
-    """Keep a run with other settings: nothing that took hours is overwritten."""
-    if not (out / "settings.json").is_file():
-        return
-    old = read_json(out / "settings.json")["key"]
-    if old == key:
-        return
-    aside = out.with_name(f"{out.name}.{old}")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    for path in out.iterdir():
-        if path.name != ".lock":
-            path.rename(aside / path.name)
-    tqdm.write(f"{out} held a run with other settings or data; it is now in {aside}")
+    """Keep a run with other settings, and take back one with these.
+
+    Nothing that took hours is overwritten. The settings move last: a folder with them is
+    asked again whose run it holds, if this is cut off.
+    """
+    settings = out / "settings.json"
+    if settings.is_file() and (old := read_json(settings)["key"]) != key:
+        aside = out.with_name(f"{out.name}.{old}")
+        aside.mkdir(exist_ok=True)
+        for path in sorted(out.iterdir(), key=lambda path: path == settings):
+            if path.name != ".lock":
+                path.rename(aside / path.name)
+        tqdm.write(f"{out} held a run with other settings or data; it's now in {aside}")
+    before = out.with_name(f"{out.name}.{key}")
+    if not settings.is_file() and before.is_dir():
+        for path in sorted(before.iterdir(), key=lambda path: path.name):
+            path.rename(out / path.name)
+        before.rmdir()
+        tqdm.write(f"{before} held a run with these settings; it is back in {out}")
 
 
 def _open_data(
@@ -399,7 +408,7 @@ class _Run:
                 if (step + 1) % every == 0 or step + 1 == self.steps:
                     self._validate(out)
                 due = time.monotonic() - saved > 60 * settings.checkpoint_minutes
-                if (due or stop.is_set()) and step + 1 < self.steps:
+                if stop.is_set() or (due and step + 1 < self.steps):
                     self._checkpoint(out / "checkpoints")
                     saved = time.monotonic()
                 if stop.is_set():
@@ -460,8 +469,10 @@ class _Run:
         self.model.eval()
         total = counted = 0.0
         size = self.settings.micro_batch
-        for first in range(0, len(self.held_out), size):
-            part = range(first, min(first + size, len(self.held_out)))
+        some = min(self.settings.validation_rows, len(self.held_out))
+        spread = [k * len(self.held_out) // some for k in range(some)]
+        for first in range(0, some, size):
+            part = spread[first : first + size]
             batch = tokens.collate([self.held_out[index] for index in part])
             total += nll(self.model, batch).item()
             counted += int((batch["labels"] != tokens.IGNORED).sum())
