@@ -33,7 +33,7 @@ from cosmosage.documents import (
     write_jsonl,
 )
 from cosmosage.models import chat_prompt, complete, load, stream
-from cosmosage.retrieval import Index, Passage
+from cosmosage.retrieval import Index, Passage, words
 
 INSTRUCTIONS = (
     "Answer the question about cosmology from the numbered passages and name those that you "
@@ -220,10 +220,9 @@ class Assistant:
         """The passages for a question; for one like "why?" those of the question before."""
         if self.index is None:
             return []
-        found = self.index.search(asked, PASSAGES)
-        if not found and turns:
-            found = self.index.search(turns[-1][0], PASSAGES)
-        return found
+        if turns and not words(asked):
+            asked = turns[-1][0]
+        return self.index.search(asked, PASSAGES)
 
     def _turns(self, history: Sequence[dict]) -> list[tuple[str, str]]:
         """Earlier questions with their answers; anything else in a history is left out."""

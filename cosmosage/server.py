@@ -9,6 +9,7 @@ from this process.
 
 import argparse
 import html
+import logging
 import re
 import signal
 import socket
@@ -37,6 +38,10 @@ EXAMPLES = [
     "What does weak lensing tell us about the growth of structure?",
 ]
 SOURCES = "Sources"
+STYLE = """
+footer {display: none !important}
+button.example {border: 1px solid var(--border-color-primary)}
+"""
 
 
 def page(assistant: Assistant) -> gradio.Blocks:
@@ -74,7 +79,7 @@ def page(assistant: Assistant) -> gradio.Blocks:
         sanitize_html=True,
         allow_tags=False,
         buttons=["copy"],
-        height="calc(100dvh - 15rem)",
+        height="calc(100dvh - 8.5rem)",
         min_height="16rem",
         placeholder="Ask about what the papers and textbooks say.",
     )
@@ -147,41 +152,43 @@ def serve(assistant: Assistant, port: int) -> None:
         KeyboardInterrupt: it was stopped.
     """
     blocks = page(assistant)
-    local = ["sans-serif"]
     theme = gradio.themes.Soft(
         primary_hue="indigo",
         neutral_hue="slate",
-        font=["ui-sans-serif", "system-ui", *local],  # fonts that the reader has
+        font=["ui-sans-serif", "system-ui", "sans-serif"],  # fonts that the reader has
         font_mono=["ui-monospace", "monospace"],
     )
+    blocks.launch(
+        server_name=HOST,
+        server_port=port,
+        share=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        inbrowser=False,
+        show_error=False,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        max_file_size="1kb",  # nothing is uploaded here
+        theme=theme,
+        css=STYLE,
+        app_kwargs={
+            # a page elsewhere whose name resolves to 127.0.0.1 is not let in
+            "middleware": [
+                Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
+            ]
+        },
+    )
     try:
-        blocks.launch(
-            server_name=HOST,
-            server_port=port,
-            share=False,
-            quiet=True,
-            prevent_thread_lock=True,
-            inbrowser=False,
-            show_error=False,
-            footer_links=[],
-            run_history=False,
-            enable_monitoring=False,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            max_file_size="1kb",  # nothing is uploaded here
-            theme=theme,
-            css="footer {display: none !important}",
-            app_kwargs={
-                # a page elsewhere whose name resolves to 127.0.0.1 is not let in
-                "middleware": [
-                    Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
-                ]
-            },
-        )
         print(f"http://{HOST}:{port}", flush=True)
         Event().wait()
     finally:
+        # nobody's answer is waited for, and none that is cut off is reported
+        logging.getLogger("uvicorn.error").disabled = True
+        blocks.server.force_exit = True
         blocks.close(verbose=False)
 
 
