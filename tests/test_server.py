@@ -20,7 +20,7 @@ from cosmosage import retrieval, server
 from cosmosage.assistant import NOT_FOUND, Answer
 from cosmosage.documents import write_jsonl
 from cosmosage.retrieval import Index, Passage
-from tests.tiny import tiny_model
+from tests.wordy import wordy_model
 
 ROOT = Path(__file__).parent.parent
 FACT = "The sound horizon at the drag epoch is 147 Mpc."
@@ -34,7 +34,7 @@ HIDDEN = (
 def model_and_index(tmp_path_factory) -> Path:
     """A folder with a model and an index of two documents."""
     place = tmp_path_factory.mktemp("server")
-    tiny_model(place / "model", context=4096)
+    wordy_model(place / "model", context=4096)
     records = [
         {
             "id": f"arxiv:2401.0000{number}v1",
