@@ -517,6 +517,7 @@ NUMBERS = [
         r"$R_\alpha = @\ \mathrm",
         lambda: three_levels(Z_STAR, ionised(Z_STAR))[2],
     ),
+    ("00008v1", r"where $\beta = @\ \mathrm", lambda: three_levels(1090, 0)[1]),
     # 9: equality
     ("00009v1", r"We find $\zeq = @$.", lambda: Z_EQ),
     ("00009v1", r"{2\,\Omega_{\mathrm{m}}(1+\zeq)} = @\Mpcinv", lambda: K_EQ),
@@ -562,7 +563,24 @@ NUMBERS = [
         / expansion(Z_STAR)
         - 100,
     ),
+    (
+        "00011v1",
+        r"\kD\simeq\ten{@}{-6}\,(1+z)^{3/2}",
+        lambda: 1e6
+        * (
+            135
+            / 8
+            * (N_H * (1 + YP / (2 * (1 - YP))) * THOMSON * MPC)  # all ionised
+            * (100 / C * RADIATION**0.5)
+        )
+        ** 0.5,
+    ),
     # 12: reionisation
+    (
+        "00012v1",
+        r"which is $@$ for an amplitude",
+        lambda: 2.1e-9 * np.exp(-2 * 0.054),
+    ),
     ("00012v1", r"6 & @ & 0.0387", lambda: thomson(6)),
     ("00012v1", r"10 & @ & 0.0786", lambda: thomson(10)),
     ("00012v1", r"gives $\zre = @$ without", lambda: where(thomson, 0.054, 5, 12)),
