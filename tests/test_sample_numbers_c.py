@@ -74,6 +74,11 @@ def sound_horizon(z):
     )
 
 
+def conformal(z):
+    """Particle horizon at a redshift, comoving Mpc."""
+    return D_H * integral(lambda y: np.exp(y) / rate(np.expm1(y)), math.log1p(z), 32.0)
+
+
 def growth(z):
     """Heath's integral, D/a -> 1 early on; matter and a constant only."""
 
@@ -127,6 +132,8 @@ def recoil(particle, nucleus):
 Z_TURN = root(lambda z: (1 + z) / D_H / rate(z) * D_H**2 - comoving(z), 1.0, 2.0)
 EVENT = D_H * integral(lambda a: 1 / np.sqrt(OR + OM * a + OL * a**4), 0.0, 1.0)
 FUTURE = D_H * integral(lambda x: 1 / rate(x - 1), 0.0, 1.0)
+# where the rotation curve of ln(1+x) - x/(1+x) is flat
+NFW_PEAK = root(lambda x: (x / (1 + x)) ** 2 - math.log1p(x) + x / (1 + x), 1.0, 4.0)
 Z_HALF = root(lambda z: saha(z) - 0.5, 1200.0, 1600.0)
 MATTER = OM * RHO_C * MPC**3 / SUN
 TEMPERATURE_STAR = K_B * T0 * (1 + Z_STAR) / EV
@@ -192,6 +199,7 @@ ROWS = [
         modulus(1.5 * D_H * math.sinh(math.log(1.5))),
         0.005,
     ),
+    ("02", r"would add $<69>$ per cent", (OR / OG - 1) * 100, 0.5),
     ("03", r"and leaves $<13.79>\Gyr$", age(0), 0.005),
     ("03", r"H_0t_0 = <0.951>$", age(0) * GYR * H0, 0.0005),
     ("03", r"$<7.95>\Gyr$ for $z = 1$", age(0) - age(1), 0.005),
@@ -233,6 +241,12 @@ ROWS = [
         0.5,
     ),
     (
+        "05",
+        r"larger by $<12>$ per cent",
+        (conformal(Z_STAR) / math.sqrt(3) / sound_horizon(Z_STAR) - 1) * 100,
+        0.5,
+    ),
+    (
         "06",
         r"the mass is $<1.0>\times10^{15}\Msun$",
         3e12 * 1.5 * MPC / G / SUN / 1e15,
@@ -259,6 +273,8 @@ ROWS = [
     ),
     ("06", r"$<27>$~keV for xenon", recoil(100, 131.29 * 0.9315), 0.5),
     ("06", r"at $220\kms$. [$<1.2>$~keV]", recoil(10, 67.7), 0.05),
+    ("06", r"spherical? [$<52>$~kpc", 2 * math.pi * 8.2, 0.5),
+    ("06", r"at $<2.2>\,r_{\mathrm{s}}$", NFW_PEAK, 0.05),
     ("07", r"$D/a$ has dropped to $<0.79>$", growth(0), 0.005),
     ("07", r"model $f = <0.53>$ now", OM**0.55, 0.005),
     (
