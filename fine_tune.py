@@ -234,9 +234,9 @@ def _locked(settings: Settings, out: Path) -> dict:
             f"there is no data in {settings.data}: neither packed tokens nor documents"
         )
     key = settings.key()
+    _move_aside(out, key)
     if counts := finished(out / "done.json", key):
         return counts
-    _move_aside(out, key)
     write_json(out / "settings.json", _as_json(settings) | {"key": key})
     tokenizer = models.load_tokenizer(settings.base)
     train, validation = _open_data(settings, tokenizer, out)
@@ -273,7 +273,9 @@ def _move_aside(out: Path, key: str) -> None:
         tqdm.write(f"{out} held a run with other settings or data; it's now in {aside}")
     before = out.with_name(f"{out.name}.{key}")
     if not settings.is_file() and before.is_dir():
-        for path in sorted(before.iterdir(), key=lambda path: path.name):
+        for path in sorted(
+            before.iterdir(), key=lambda path: path.name == settings.name
+        ):
             path.rename(out / path.name)
         before.rmdir()
         tqdm.write(f"{before} held a run with these settings; it is back in {out}")
