@@ -41,6 +41,7 @@ chat: data/base/done.json
 # for whoever changes the notebooks: run them and keep their outputs in the repository
 notebooks: data/base/done.json
 	$(tame) $(venv) -m cosmosage.notebooks textbooks.ipynb cosmosage.ipynb --out .
+	cp data/sample/result.png sample/result.png
 
 clean:
 	rm -rf data/$(NAME)

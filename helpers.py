@@ -23,6 +23,7 @@ from cosmosage.documents import (
     read_documents,
     read_json,
     read_jsonl,
+    whole_file,
 )
 
 HERE = Path(__file__).resolve().parent
@@ -500,15 +501,16 @@ def headlines(run: Run, compared: dict[str, Any]) -> list[str]:
     for line in compared["lines"]:
         if line["group"] != "all":
             continue
-        value, low, high = (
-            f"{x:+.3f}" for x in (line["difference"], *line["interval"])
-        )
+        low, high = line["interval"] or (float("nan"),) * 2
         text = (
             f"{plots.measure(line)}: {line['base']:.3f} -> {line['tuned']:.3f} "
-            f"({value}, 95 % {low} to {high}, n = {line['n']}): {line['verdict']}"
+            f"({line['difference']:+.3f}, 95 % {low:+.3f} to {high:+.3f}, n = {line['n']}): "
+            f"{line['verdict']}"
         )
         if line["measure"].startswith("accuracy"):
-            text += f"; always the commonest answer: {figures['majority']:.3f}"
+            text += f"; the commonest answer alone: {figures['majority']:.3f}"
+        else:
+            text += " (fewer are better)"
         lines.append(text)
     return lines
 
@@ -519,7 +521,7 @@ def write_report(
     compared: dict[str, Any],
     answers: Sequence[dict[str, Any]],
 ) -> None:
-    """Write ``report.html``, then print where it is and the run's figures.
+    """Write ``report.html`` and ``result.png``, then print where it is and the figures.
 
     Args:
         run: that is finished.
@@ -528,6 +530,14 @@ def write_report(
         answers: what ``assistant.ask_all`` gave.
     """
     lines = headlines(run, compared)
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(11, 3.6), layout="constrained", width_ratios=(2, 3)
+    )
+    plots.loss(run.tuned, left)
+    plots.differences(compared, right)
+    with whole_file(run / "result.png", "wb") as file:
+        figure.savefig(file, format="png", dpi=90)
+    plt.close(figure)
     shown = report.Section
     sections = [
         shown(
@@ -542,8 +552,8 @@ def write_report(
         ),
         shown(
             "What it changed",
-            "On documents and questions that training never saw. A difference whose interval "
-            "holds zero is inside the noise.",
+            "Documents that were held out, and questions that were not trained on. A difference "
+            "whose interval holds zero is inside the noise.",
             _picture(plots.differences(compared), "differences")
             + _html(results(compared)),
         ),

@@ -157,8 +157,9 @@ def differences(compared: dict[str, Any], ax: Axes | None = None) -> Axes:
     )
     ax.invert_yaxis()
     ax.set_xlabel(
-        "gain of the tuned model, 95 % interval\n"
-        "(bits per byte: per cent fewer; accuracy: points; open: inside the noise)"
+        "gain by tuning, 95 % interval / per cent of bits, points of accuracy\n"
+        "(open and grey: inside the noise)",
+        fontsize="small",
     )
     return ax
 
