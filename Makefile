@@ -15,7 +15,7 @@ NAME  ?= $(subst $(space),-,$(strip $(words)))
 venv  := .venv/bin/python
 quiet := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # notebooks run without a network but for what `full` asks for, and ask nobody to count them
-tame  := HF_HUB_DISABLE_TELEMETRY=1 GRADIO_ANALYTICS_ENABLED=False TOKENIZERS_PARALLELISM=false
+tame  := OMP_WAIT_POLICY=passive HF_HUB_DISABLE_TELEMETRY=1 GRADIO_ANALYTICS_ENABLED=False TOKENIZERS_PARALLELISM=false
 
 .PHONY: run base test chat notebooks clean
 .DELETE_ON_ERROR:
