@@ -18,6 +18,7 @@ import pytest
 
 from cosmosage import books
 from cosmosage.books.glyphs import latex, repair
+from cosmosage.books.rows import closed
 from cosmosage.books.worker import Engine
 from cosmosage.documents import read_documents, read_json, read_jsonl
 
@@ -465,6 +466,110 @@ def test_trim_cuts_what_surrounds_the_text_and_says_so():
         ("garbled pages", (7, 7)),
     ]
     assert all(cut.reason and cut.text for cut in cuts)
+
+
+PROSE = "The universe expands and cools as it grows older. " * 20
+
+
+def test_what_precedes_the_contents_goes_and_chapters_keep_their_numbers():
+    dots = " . . . . . . . . . ."
+    chapters, cuts = books.trim(
+        _as_pages(
+            "# A Small Book\n\n#### A. Writer\n\nfree to copy\n\n",
+            f"# Preface\n\n{PROSE}\n\n### Conventions\n\n{PROSE}\n\n",
+            f"# Contents\n\n#### Preface\n\n#### The Start\n\n1.1 A day{dots} 1.2 A "
+            f"year{dots}\n\nExercises{dots}\n\n#### The Middle\n\n2.1 Later{dots}\n\n",
+            "## 3 The End 21\n\n#### Index 40\n\n",
+            f"## Chapter 1\n\n# The Start\n\n## 1.1 A day\n\n{PROSE}\n\n",
+            f"# The Middle\n\n## 2.1 Later\n\n{PROSE}\n\n",
+            f"# 3 The End\n\n{PROSE}\n\n",
+        )
+    )
+    assert [(c.number, c.title, c.page) for c in chapters] == [
+        (1, "The Start", 5),
+        (2, "The Middle", 6),
+        (3, "3 The End", 7),
+    ]
+    assert chapters[0].text.startswith("# Chapter 1: The Start\n\n## 1.1 A day")
+    assert [(cut.name, cut.pages) for cut in cuts] == [
+        ("front matter", (1, 2)),
+        ("contents", (3, 4)),
+    ]
+    assert "The Middle" in cuts[1].text and "Conventions" in cuts[0].text
+    assert "before the list of contents" in cuts[0].reason
+
+
+def test_without_contents_the_first_pages_stay_and_an_abstract_always_does():
+    first = f"# A Small Book\n\n### Why\n\n{PROSE}\n\n"
+    body = f"# 1 The Start\n\n{PROSE}\n\n# 2 The End\n\n{PROSE}\n\n"
+    chapters, cuts = books.trim(_as_pages(first, body))
+    assert not cuts and [c.number for c in chapters] == [0, 1, 2]
+    listed = "".join(f"{i} Part of it . . . . . . {i}\n\n" for i in range(1, 6))
+    chapters, cuts = books.trim(
+        _as_pages(f"# A Paper\n\nAbstract. {PROSE}\n\n{listed}", body)
+    )
+    assert chapters[0].text.startswith("Abstract. The universe")
+    assert [(cut.name, cut.pages) for cut in cuts] == [("contents", (1, 1))]
+    # a chapter before the list means that this is no front matter
+    chapters, cuts = books.trim(_as_pages(body + listed, body))
+    assert [cut.name for cut in cuts] == ["contents"] and len(chapters) == 4
+
+
+@pytest.mark.parametrize(
+    ("titles", "numbers"),
+    [
+        (["Intro", "1 A", "2 B", "Appendix A"], [0, 1, 2, 3]),
+        (["3 A", "4 B", "6 C"], [3, 4, 6]),
+        (["1 A", "Between", "2 B"], [1, 2, 3]),
+        (["2 A", "1 B"], [1, 2]),
+        (["Preliminaries", "Notes", "1 A"], [1, 2, 3]),
+        (["0.1 A", "Chapter 1: B"], [0, 1]),
+        (["A", "B"], [1, 2]),
+    ],
+)
+def test_printed_numbers_count_where_they_are_consistent(titles, numbers):
+    text = "".join(f"# {title}\n\n{PROSE}\n\n" for title in titles)
+    chapters, _ = books.trim(_as_pages(text))
+    assert [c.number for c in chapters] == numbers
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("the factor $a(t$) grows", "the factor $a(t)$ grows"),
+        ("as (1 + $z)^{-4}$: one", "as $(1 + z)^{-4}$: one"),
+        ("$H = 1/(2t$) and (see $x$)", "$H = 1/(2t)$ and (see $x$)"),
+        (r"3.086$\times 10^{22}$ m", r"$3.086 \times 10^{22}$ m"),
+        (r"is 2.18 $\times$ $10^{-18}$ s", r"is $2.18 \times 10^{-18}$ s"),
+        (r"$w = -$1 and $z \approx$ 1090, too", r"$w = -1$ and $z \approx 1090$, too"),
+        (
+            r"$M = _{3}^{4}\pi$, $w = ^{1}_{3}$",
+            r"$M = \tfrac{4}{3}\pi$, $w = \tfrac{1}{3}$",
+        ),
+        ("the nucleus $^{4}_{2}$He", "the nucleus $^{4}_{2}$He"),
+        ("$[0, 1$) is half open", "$[0, 1$) is half open"),
+        ("$$T = (1 + z)$$", "$$T = (1 + z)$$"),
+        ("costs 5$ or more", "costs 5$ or more"),
+    ],
+)
+def test_formulas_are_closed(before, after):
+    assert closed(before) == after
+    assert closed(after) == after
+
+
+def test_a_formula_that_is_left_out_leaves_a_mark_and_no_half_word(tmp_path):
+    document = pymupdf.open()
+    page = _page(document, _prose(1)[:-1] + ["density and the interval is there-"])
+    y = 100 + 12 * 13 + 6  # the formula rises beside the short last line
+    page.insert_text((72, y), "fore", fontsize=10, fontname="tiro")
+    for x, rise, sign in ((200, 0, "s = c t + a"), (206, 0, "2"), (270, 8, "= x")):
+        page.insert_text((x, y + rise), sign, fontsize=10, fontname="symb")
+    _lines(
+        page, ["which is called the metric of this universe and of no other."], y=y + 27
+    )
+    document.save(tmp_path / "shown.pdf")
+    text = _text(tmp_path / "shown.pdf").text
+    assert "the interval is therefore\n\n$$…$$\n\nwhich is called" in text
 
 
 def test_page_image(book):

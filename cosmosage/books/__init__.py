@@ -5,7 +5,7 @@ one that was measured reads under two pages a second; none of them says when a f
 truncated, scanned or has a broken font map. Here PyMuPDF gives characters and boxes, and
 everything after that is our own: columns, paragraphs, hyphens, heads (``layout``,
 ``flow``), chapters and what is cut off them (``chapters``). Every page carries a status.
-The trade-off: formulas that are stacked are left out rather than guessed.
+The trade-off: formulas that are stacked are left out, with a mark, rather than guessed.
 """
 
 from cosmosage.books.chapters import Chapter, Cut, trim

@@ -78,6 +78,8 @@ def blocks(page: Page, how: Manner) -> list[Block]:
 def _row_kind(row: Row, how: Manner) -> str:
     if row.mono and len(row.text) > 3:
         return "code"
+    if row.stacked and row.prose < 0.7 and TAG.search(row.text):
+        return "formula"  # "= constant (2.1)" beside a fraction
     if row.prose >= 0.5:
         return "text"
     flush = row.x0 < row.left + 0.5 * row.size

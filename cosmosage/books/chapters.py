@@ -2,7 +2,9 @@
 
 Title pages, contents, indexes and bibliographies teach a model lists, not sentences. They
 are recognised by their headings and by how their lines look, and every cut is reported
-with its pages and its reason, so that a person can look at what was taken away.
+with its pages and its reason, so that a person can look at what was taken away. A list of
+contents parts the front matter from the text: what stands before it goes. A book without
+one keeps its first pages, since nothing tells its preface from its first chapter.
 """
 
 import re
@@ -20,6 +22,8 @@ class Chapter:
     page: int
     """On which it begins, from 1."""
     text: str
+    number: int = 1
+    """As printed, where the printed numbers are consistent; else the running count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,17 @@ _TITLES = {
 }
 _LEADER = re.compile(r"(?:\.\s?){4,}\s*[ivxlc\d]*|\s\d{1,4}$")
 _DOTS = re.compile(r"(?:\.\s?){5,}")
+_NUMBER = r"(?P<number>\d{1,2})"
+_LABEL = re.compile(
+    rf"(?:chapter|lecture|lesson|unit|kapitel|chapitre)\s+{_NUMBER}", re.IGNORECASE
+)
+_NUMBERED = re.compile(
+    rf"(?:(?:chapter|lecture|lesson|unit|kapitel|chapitre)\s+)?{_NUMBER}"
+    r"(?:\.\d+)*[.:]?\s+\D.*",
+    re.IGNORECASE,
+)
+_SECTION = re.compile(rf"{_NUMBER}\.\d+(?:\.\d+)*\.?\s.*")
+_ABSTRACT = re.compile(r"(?:#+ )?abstract\b.*", re.IGNORECASE | re.DOTALL)
 _INDEX_ENTRY = re.compile(
     r"[^.!?]{2,60},\s*\d{1,4}(?:[–-]\d+)?(?:,\s*\d{1,4}(?:[–-]\d+)?)*"
 )
@@ -74,6 +89,7 @@ def trim(pages: Iterable[Mapping[str, Any]]) -> tuple[list[Chapter], list[Cut]]:
     """
     cuts: list[Cut] = []
     kept: list[tuple[int, str]] = []  # page, paragraph
+    listed: dict[int, str] = {}  # pages that are nothing but contents, and why
     for page in pages:
         number, text = int(page["page"]), str(page["text"])
         if page["status"] not in ("ok", "ocr"):
@@ -83,11 +99,14 @@ def trim(pages: Iterable[Mapping[str, Any]]) -> tuple[list[Chapter], list[Cut]]:
                     cuts, Cut(f"{page['status']} pages", (number, number), reason, text)
                 )
             continue
-        if why := _looks_like_list(text):
+        why = _looks_like_list(text)
+        if why and why[0] == "contents":
+            listed[number] = why[1]
+        elif why:
             _add(cuts, Cut(why[0], (number, number), why[1], text))
             continue
-        kept.extend(_paragraphs(number, text, kept))
-    kept = _cut_sections(kept, cuts)
+        kept.extend(_paragraphs(number, text, [] if number in listed else kept))
+    kept = _cut_sections(_cut_contents(kept, listed, cuts), cuts)
     chapters = _divided(kept)
     return chapters, sorted(cuts, key=lambda cut: cut.pages)
 
@@ -135,13 +154,101 @@ def _add(cuts: list[Cut], cut: Cut) -> None:
         cuts.append(cut)
 
 
+def _cut_contents(
+    kept: list[tuple[int, str]], listed: Mapping[int, str], cuts: list[Cut]
+) -> list[tuple[int, str]]:
+    """Without lists of contents, and without what stands before one near the front."""
+    why = [_listing(text, listed.get(page, "")) for page, text in kept]
+    found = _front_list(kept, why)
+    if found:
+        begin, end = found
+        for i in range(begin, end):
+            why[i] = why[i] or "entries with leader dots or page numbers"
+        before = [text for _, text in kept[:begin]]
+        chapters = any(_chapter_number(text) and not _is_entry(text) for text in before)
+        long = sum(map(len, before)) > 0.5 * sum(len(text) for _, text in kept)
+        if not chapters and not long:  # a file of one page has its front anywhere
+            goes_on = False
+            for i, text in enumerate(before):
+                abstract = goes_on or bool(_ABSTRACT.fullmatch(text))
+                goes_on = abstract and text.startswith("#")
+                page = kept[i][0]
+                if not abstract and not why[i]:
+                    reason = "before the list of contents"
+                    _add(cuts, Cut("front matter", (page, page), reason, text))
+                    why[i] = "gone"
+    for (page, text), reason in zip(kept, why):
+        if reason and reason != "gone":
+            _add(cuts, Cut("contents", (page, page), reason, text))
+    return [part for part, reason in zip(kept, why) if not reason]
+
+
+def _listing(text: str, page: str) -> str:
+    """Why a paragraph is contents: for its leader dots, joined or not, or for its page."""
+    found = _DOTS.findall(text)
+    if len(found) > 1 or found and re.search(r"\s\d{1,4}$", text):
+        return "lines with leader dots"
+    # an abstract may share its page with the contents
+    return "" if _is_prose(text) and text.rstrip().endswith(".") else page
+
+
+def _front_list(kept: list[tuple[int, str]], why: list[str]) -> tuple[int, int] | None:
+    """Where the list of contents near the front begins and ends, as a range of ``kept``."""
+    last = kept[-1][0] if kept else 0
+    for begin, (page, text) in enumerate(kept):
+        if page > max(4, 0.15 * last):
+            return None
+        titled = text.startswith("#") and _is_titled("contents", text)
+        many = bool(why[begin]) and sum(map(bool, why[begin : begin + 8])) >= 3
+        if not titled and not many:
+            continue
+        end = begin + 1
+        for i in range(begin, len(kept)):
+            if why[i] or _is_entry(kept[i][1]) or _is_titled("contents", kept[i][1]):
+                end = i + 1
+            elif _is_prose(kept[i][1]) or i - end >= 3:
+                break
+        if end - begin > 2:
+            return begin, end
+    return None
+
+
+def _is_titled(name: str, text: str) -> bool:
+    return bool(_TITLES[name].fullmatch(text.lstrip("# ").strip()))
+
+
+def _is_entry(text: str) -> bool:
+    """Whether a line or heading is a contents entry: leader dots, or a page at its end."""
+    words = text.lstrip("# ").strip()
+    if _DOTS.search(words):
+        return True
+    ends = re.search(r"[^\W\d_]\S*\s+\d{1,4}$", words)
+    return bool(ends) and len(words) < 150 and not _LABEL.fullmatch(words)
+
+
+def _is_prose(text: str) -> bool:
+    return not text.startswith("#") and (
+        len(text) > 150 or len(text) > 60 and text.rstrip().endswith(".")
+    )
+
+
+def _chapter_number(text: str) -> int | None:
+    """The chapter that a heading begins or, as a section, belongs to; none otherwise."""
+    heading = _HEADING.fullmatch(text)
+    if not heading:
+        return None
+    title = heading[2].strip()
+    found = _LABEL.fullmatch(title) or _NUMBERED.fullmatch(title)
+    return int(found["number"]) if found else None
+
+
 def _cut_sections(
     kept: list[tuple[int, str]], cuts: list[Cut]
 ) -> list[tuple[int, str]]:
     """Without the sections whose heading names them as matter around the text."""
     out: list[tuple[int, str]] = []
     name, at, under = "", 0, ""  # of the matter that is being cut, if a name is set
-    for i, (page, text) in enumerate(kept):
+    for page, text in kept:
         heading = _HEADING.fullmatch(text)
         if heading:
             level, title = len(heading[1]), heading[2].strip()
@@ -149,12 +256,12 @@ def _cut_sections(
             if named == "front matter" and not _is_outer(page, kept[-1][0]):
                 named = ""
             letter = name == "index" and len(title) == 1
-            entry = name == "contents" and any(
-                _DOTS.search(line) for _, line in kept[i : i + 4]
-            )
-            # a deeper heading inside a list of references still belongs to it
-            ends = level <= at or name in ("front matter", "contents")
-            if named or not letter and not entry and ends:
+            # a deeper heading inside a list of references or a preface still belongs to it
+            ends = level <= at or name == "contents"
+            if name == "front matter":
+                numbered = _chapter_number(text) is not None
+                ends = ends or numbered or not _is_outer(page, kept[-1][0])
+            if named or not letter and ends:
                 name, at, under = named, level, title
         elif name == "contents" and len(text) > 150 and not _LEADER.search(text):
             name = ""  # the text begins without a heading
@@ -191,6 +298,7 @@ def _without_references(
 
 def _divided(kept: list[tuple[int, str]]) -> list[Chapter]:
     """Paragraphs to chapters, at the highest level of heading that divides the text."""
+    kept, labels = _labelled(kept)
     levels: Counter[int] = Counter()
     for _, text in kept:
         heading = _HEADING.fullmatch(text)
@@ -202,18 +310,75 @@ def _divided(kept: list[tuple[int, str]]) -> list[Chapter]:
     for page, text in kept:
         heading = _HEADING.fullmatch(text)
         if heading and len(heading[1]) <= cut_at:
-            chapters.append((heading[2].strip(), page, [text]))
+            title = labels.get(text, heading[2].strip())
+            chapters.append((title, page, [text]))
         elif chapters:
             chapters[-1][2].append(text)
         else:
             chapters.append(("", page, [text]))
-    out: list[Chapter] = []
+    out: list[tuple[str, int, list[str]]] = []
     carried: list[str] = []
     for i, (title, page, parts) in enumerate(chapters):
-        text = "\n\n".join(part.strip() for part in carried + parts)
-        if len(text) < SHORT and i + 1 < len(chapters):
+        if sum(map(len, carried + parts)) < SHORT and i + 1 < len(chapters):
             carried = carried + parts  # a part's title page goes to its first chapter
             continue
+        out.append((title, page, carried + parts))
         carried = []
-        out.append(Chapter(title, page, text))
-    return out
+    numbers = _numbers([_printed(parts, cut_at) for _, _, parts in out])
+    return [
+        Chapter(title, page, "\n\n".join(part.strip() for part in parts), number)
+        for (title, page, parts), number in zip(out, numbers)
+    ]
+
+
+def _labelled(
+    kept: list[tuple[int, str]],
+) -> tuple[list[tuple[int, str]], dict[str, str]]:
+    """“Chapter 3” and the title under it as one heading; the titles by their headings."""
+    out: list[tuple[int, str]] = []
+    labels: dict[str, str] = {}
+    for page, text in kept:
+        heading = _HEADING.fullmatch(text)
+        above = _HEADING.fullmatch(out[-1][1] if out else "")
+        if heading and above and _LABEL.fullmatch(above[2].strip()):
+            level = min(above[1], heading[1], key=len)
+            title = heading[2].strip()
+            whole = f"{level} {above[2].strip()}: {title}"
+            labels[whole] = title
+            out[-1] = (out[-1][0], whole)
+        else:
+            out.append((page, text))
+    return out, labels
+
+
+def _printed(parts: list[str], cut_at: int) -> int | None:
+    """A chapter's printed number: its heading's, or else the one all its sections share."""
+    headings = [found for part in parts if (found := _HEADING.fullmatch(part))]
+    for heading in headings:
+        if len(heading[1]) <= cut_at and (number := _chapter_number(heading[0])):
+            return number
+    sections = {
+        int(found["number"])
+        for heading in headings
+        if (found := _SECTION.fullmatch(heading[2].strip()))
+    }
+    return sections.pop() if len(sections) == 1 else None
+
+
+def _numbers(printed: list[int | None]) -> list[int]:
+    """The chapters' numbers: the printed ones where they increase from chapter to chapter.
+
+    One chapter without a number before the first is 0 (an introduction), those after the
+    last (appendices) go on counting; with any other gap all are counted from 1.
+    """
+    counted = list(range(1, len(printed) + 1))
+    known = [i for i, number in enumerate(printed) if number is not None]
+    if not known or known[0] > 1:
+        return counted
+    numbers = [number for number in printed if number is not None]
+    increase = all(a < b for a, b in zip(numbers, numbers[1:]))
+    together = known == list(range(known[0], known[-1] + 1))
+    if not increase or not together or known[0] == 1 and numbers[0] == 0:
+        return counted
+    after = range(numbers[-1] + 1, numbers[-1] + len(printed) - known[-1])
+    return [0] * known[0] + numbers + list(after)

@@ -8,7 +8,8 @@ memory, about 20 kB a page.
 
 Displayed formulas on one line are kept as ``$$...$$``; those that are stacked (fractions,
 sums with limits) cannot be told from characters alone and are left out, as are the cells
-of tables and the labels of figures. All of it is counted.
+of tables and the labels of figures. All of it is counted. A sentence that a formula was
+taken from shows ``$$…$$`` in its place rather than a hole.
 """
 
 import re
@@ -17,8 +18,12 @@ from dataclasses import dataclass, field
 
 from cosmosage.books.blocks import ENDS, ITEM, OPEN, TAG, Block
 from cosmosage.books.heads import WORD, Dropped, Manner
+from cosmosage.books.rows import closed
+from cosmosage.books.spans import Row
 
 _ABBREVIATED = re.compile(r"\b(?:al|Figs?|Eqs?|Sect?|Refs?|e\.g|i\.e|cf|vs)\.$")
+_LEFT_OUT = "$$…$$"
+_SENTENCE_ENDS = re.compile(r"[.?!][\"'”’)\]]*$")
 _HYPHEN = re.compile(r"([^\W\d_]+)-$")
 
 
@@ -41,7 +46,7 @@ def texts(all_blocks: list[list[Block]], how: Manner, dropped: Dropped) -> list[
         writer.write_page(found)
     out = []
     for number, page in enumerate(writer.pages):
-        text = "\n\n".join(join(rows, how.words) for rows in page.paragraphs if rows)
+        text = "\n\n".join(_said(rows, how.words) for rows in page.paragraphs if rows)
         after = writer.pages[number + 1] if number + 1 < len(writer.pages) else None
         goes_on = text and after and after.begins_inside and page.ends_open
         out.append(text + " " if goes_on else text + "\n\n" if text else "")
@@ -96,9 +101,25 @@ class _Writer:
             self.block = None
             return
         self.dropped.formulas += sum(len(row.text) for row in block.rows)
+        if self.block and (tail := _last_words(self.block.last, block, self.how)):
+            self.rows.append(tail)
+        if self.block and self._is_inside(page, block):
+            page.paragraphs.append([_LEFT_OUT])
         # a word cannot end in a formula: that was a figure's label
         if self.block and not self.block.last.text.endswith("-"):
             self.block = None
+
+    def _is_inside(self, page: _PageText, block: Block) -> bool:
+        """Whether a formula stands right below an open sentence; labels of figures don't."""
+        last, first = self.block.last, block.first
+        near = 0 < first.base - last.base < 4 * self.how.leading
+        return (
+            near
+            and first.column == last.column
+            and any(paragraph is self.rows for paragraph in page.paragraphs)
+            and not _SENTENCE_ENDS.search(self.rows[-1])
+            and not self.rows[-1].endswith("-")
+        )
 
     def _text(self, page: _PageText, block: Block) -> None:
         rows = _plain_rows(block)
@@ -153,6 +174,32 @@ def _plain_rows(block: Block) -> list[str]:
         )
         return ["```\n" + body + "\n```"]
     return [row.text for row in block.rows]
+
+
+def _last_words(last: Row, block: Block, how: Manner) -> str:
+    """A paragraph's short last line, which TeX lets the formula below it rise beside."""
+    row = block.first
+    if row.column != last.column or not 0 < row.base - last.base < 1.8 * how.leading:
+        return ""
+    spans = row.spans
+    if not spans or abs(row.x0 - row.left) > 1 or _SENTENCE_ENDS.search(last.text):
+        return ""
+    count = 0
+    while count < len(spans) and not spans[count].maths:
+        if count and spans[count].x0 - spans[count - 1].x1 > 1.5 * row.size:
+            break
+        count += 1
+    alone = (
+        count == len(spans) or spans[count].x0 - spans[count - 1].x1 > 1.5 * row.size
+    )
+    words = "".join(span.text for span in spans[:count]).strip()
+    level = {round(span.base) for span in spans[:count]}
+    return words if count and alone and len(level) == 1 and words.isalpha() else ""
+
+
+def _said(rows: list[str], words: Counter[str]) -> str:
+    text = join(rows, words)
+    return text if text.startswith("```") else closed(text)
 
 
 def _formula(block: Block) -> str:

@@ -195,11 +195,89 @@ def _joined(parts: list[tuple[str, str]]) -> str:
             run = ""
             base = _BASE.search(text) if after in (_SUPERSCRIPT, _SUBSCRIPT) else None
             if base and (after == _SUBSCRIPT or base[0][0].isdigit()):
-                text, run = text[: base.start()], base[0]
+                text, run = text[: base.start()], latex(base[0])
             out.append(repair(text))
     out.append(_dollars(run))
     # two formulas that touch are one; "$$" would open a displayed one
-    return repair_spaces("".join(out).replace("$$", ""))
+    return repair_spaces(closed("".join(out).replace("$$", "")))
+
+
+_PAIRS = {")": "(", "]": "["}
+_UPRIGHT = r"[\d\s=+<>/|.,*'-]"  # set in the text's font inside formulas
+_BEFORE = re.compile(rf"(?<![^\W\d_])[(\[]{_UPRIGHT}{{0,8}}$")
+_AFTER = re.compile(rf"{_UPRIGHT}{{0,8}}[)\]]")
+_OPERATOR_ENDS = re.compile(
+    r"(?:[=<>+/-]|\\(?:times|cdot|pm|[lg]eq|ll|gg|[lg]esssim|gtrsim|neq|approx|simeq|sim|"
+    r"equiv|propto|to))\s*$"
+)
+_NEXT_NUMBER = re.compile(r" ?\d+(?:\.\d+)?(?![\w.]*\w)")
+_FACTOR = re.compile(r"(?<![\w.,])\d+(?:\.\d+)? ?$")
+_FRACTION = re.compile(
+    r"(?<=[=(+-])( ?)(?:_\{(\d+)\} ?\^\{(\d+)\}|\^\{(\d+)\} ?_\{(\d+)\})"
+)
+
+
+def closed(text: str) -> str:
+    """Formulas made whole: TeX sets brackets and digits in the font of the text.
+
+    ``$a(t$)`` is ``$a(t)$``, ``(1 + $z)^{2}$`` is ``$(1 + z)^{2}$`` and ``3.1 $\\times$
+    $10^{22}$`` is ``$3.1 \\times 10^{22}$``. Digits above and below each other after an
+    operator are a small fraction, for they have no base.
+    """
+    parts = text.split("$")  # words at even places, formulas at odd ones
+    if len(parts) < 3 or len(parts) % 2 == 0 or "\\$" in text:
+        return text
+    i = 1
+    while i < len(parts):
+        if _OPERATOR_ENDS.search(parts[i]):
+            if parts[i + 1] == " " and i + 2 < len(parts):
+                parts[i : i + 3] = [f"{parts[i].rstrip()} {parts[i + 2]}"]
+                continue
+            if found := _NEXT_NUMBER.match(parts[i + 1]):
+                parts[i] += found[0]
+                parts[i + 1] = parts[i + 1][found.end() :]
+        if parts[i].startswith(r"\times") and (found := _FACTOR.search(parts[i - 1])):
+            parts[i] = f"{found[0].rstrip()} {parts[i]}"
+            parts[i - 1] = parts[i - 1][: found.start()]
+        _close(parts, i)
+        parts[i] = _FRACTION.sub(
+            lambda m: rf"{m[1]}\tfrac{{{m[3] or m[4]}}}{{{m[2] or m[5]}}}", parts[i]
+        )
+        if parts[i] and not parts[i + 1] and i + 2 < len(parts) - 1:
+            parts[i : i + 3] = [parts[i] + parts[i + 2]]  # two that touch are one
+            continue
+        i += 2
+    return "$".join(parts)
+
+
+def _close(parts: list[str], i: int) -> None:
+    """Bring the brackets that a formula lacks in from the words beside it."""
+    opened, lost = _unpaired(parts[i])
+    while opened and (found := _AFTER.match(parts[i + 1])):
+        if _PAIRS[found[0][-1]] != opened.pop():
+            break
+        parts[i] += found[0]
+        parts[i + 1] = parts[i + 1][found.end() :]
+    while lost and (found := _BEFORE.search(parts[i - 1])):
+        if _PAIRS[lost.pop(0)] != found[0][0]:
+            break
+        parts[i] = found[0] + parts[i]
+        parts[i - 1] = parts[i - 1][: found.start()]
+
+
+def _unpaired(formula: str) -> tuple[list[str], list[str]]:
+    """The brackets of a formula that are not closed in it, and those not opened."""
+    opened: list[str] = []
+    lost: list[str] = []
+    for char in formula:
+        if char in "([":
+            opened.append(char)
+        elif char in _PAIRS:
+            if opened and opened[-1] == _PAIRS[char]:
+                opened.pop()
+            else:
+                lost.append(char)
+    return opened, lost
 
 
 def _script(text: str, kind: str) -> str:

@@ -43,7 +43,7 @@ _NOT_BOOKS = frozenset(
     "readme licence license copying changelog authors notice".split()
 )
 READERS = 2  # books at once; a third gains little, each may take a GiB
-VERSION = 1  # of extraction: raised, finished books are read again
+VERSION = 2  # of extraction: raised, finished books are read again
 
 
 _ENGINE = Engine()  # of ``to_text``; its child starts with the first file and is kept
@@ -359,12 +359,14 @@ def _chapters(
     out: Path, book: dict[str, Any], removed: list[dict[str, str]]
 ) -> Iterator[Document]:
     parts, cuts = trim(read_jsonl(_part(out, book)))
-    pages: Counter[tuple[str, str]] = Counter()
+    where: dict[tuple[str, str], list[str]] = {}
     for cut in cuts:
-        pages[cut.name, cut.reason] += cut.pages[1] - cut.pages[0] + 1
-    for (name, reason), count in pages.items():
-        plural = "page" if count == 1 else "pages"
-        why = f"{name}, {count} {plural}: {reason}"
+        first, last = cut.pages
+        span = f"{first}" if first == last else f"{first}–{last}"
+        where.setdefault((cut.name, cut.reason), []).append(span)
+    for (name, reason), spans in where.items():
+        plural = "page" if len(spans) == 1 and spans[0].isdigit() else "pages"
+        why = f"{name}, {plural} {', '.join(spans)}: {reason}"
         removed.append({"id": book["id"], "step": "books", "reason": why})
     facts = read_json(_facts(out, book))
     title = book["title"] or facts["title"] or book["id"].partition(":")[2]
@@ -373,9 +375,9 @@ def _chapters(
     )
     if not parts:
         removed.append({"id": book["id"], "step": "books", "reason": "no text is left"})
-    for number, part in enumerate(parts, start=1):
+    for part in parts:
         yield Document(
-            id=book["id"] if len(parts) == 1 else f"{book['id']}#{number}",
+            id=book["id"] if len(parts) == 1 else f"{book['id']}#{part.number}",
             text=part.text,
             source="books",
             title=f"{title}: {part.title}" if part.title and len(parts) > 1 else title,
