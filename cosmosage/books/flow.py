@@ -101,17 +101,20 @@ class _Writer:
             self.block = None
             return
         self.dropped.formulas += sum(len(row.text) for row in block.rows)
-        if self.block and (tail := _last_words(self.block.last, block, self.how)):
+        if not self.block:
+            return
+        tail = _last_words(self.block.last, block, self.how)
+        if tail:
             self.rows.append(tail)
-        if self.block and self._is_inside(page, block):
+        if self._is_inside(self.block.last, page, block):
             page.paragraphs.append([_LEFT_OUT])
-        # a word cannot end in a formula: that was a figure's label
-        if self.block and not self.block.last.text.endswith("-"):
+        # a divided word cannot end in a formula: that was a figure's label
+        if tail or not self.block.last.text.endswith("-"):
             self.block = None
 
-    def _is_inside(self, page: _PageText, block: Block) -> bool:
+    def _is_inside(self, last: Row, page: _PageText, block: Block) -> bool:
         """Whether a formula stands right below an open sentence; labels of figures don't."""
-        last, first = self.block.last, block.first
+        first = block.first
         near = 0 < first.base - last.base < 4 * self.how.leading
         return (
             near
