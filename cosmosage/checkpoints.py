@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from cosmosage.documents import read_json, write_json
@@ -53,6 +54,12 @@ def save(
         )
         shutil.rmtree(target, ignore_errors=True)
         scratch.rename(target)
+    except SafetensorError as error:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise OSError(
+            f"the checkpoint {target} could not be written ({error}); see that the disk has "
+            "room and run again, the checkpoint before it is kept"
+        ) from error
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise

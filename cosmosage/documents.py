@@ -7,6 +7,7 @@ one more copy of the file that is being written.
 """
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import io
@@ -76,6 +77,9 @@ _KINDS = {
 """What a document's field holds, where that is no string."""
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 @contextlib.contextmanager
 def whole_file(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file that appears under its name only when the block ended well.
@@ -109,10 +113,17 @@ def whole_file(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
             os.fsync(written.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise OSError(
+            error.errno,
+            f"there is no room on the disk for {path}; free some and run again, what is "
+            "finished is kept",
+        ) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):  # it has its name, or is left over
             os.unlink(name)
-        raise
 
 
 def write_json(path: Path | str, record: Any) -> None:

