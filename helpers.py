@@ -83,7 +83,7 @@ SCALES = {
         max_tokens=60_000,  # three to four minutes on two cores
         gradient_checkpointing=False,
         held_out=0.3,
-        biopsies=3,
+        biopsies=8,
         answer_tokens=80,
     ),
     "full": Scale(
@@ -420,26 +420,33 @@ def page_beside(run: Run, page: int, book: str | None = None) -> HTML:
 
     Args:
         run: whose books are extracted.
-        page: its number in the file, from 1.
-        book: an id of the catalogue; by default the first book.
+        page: its number in the file, from 1; of a shorter book the last one is shown.
+        book: an id of the catalogue; by default the first with pages to be pictured, or,
+            without one, the first: its text is then shown alone.
 
     Raises:
-        ValueError: there is no such page.
+        ValueError: there is no such book, or none has a page.
     """
-    for entry in read_jsonl(run / "books" / "catalogue.jsonl"):
-        if book in (None, entry["id"]):
-            break
-    else:
-        raise ValueError(f"there is no book {book!r} in the catalogue")
+    entries = {
+        line["id"]: line for line in read_jsonl(run / "books" / "catalogue.jsonl")
+    }
+    pages: dict[str, list[dict[str, Any]]] = {}
     for line in read_jsonl(run / "books" / "pages.jsonl.gz"):
-        if line["book"] == entry["id"] and line["page"] == page:
-            name = f"{entry['id']}, page {page}"
-            image = report.picture(books.page_image(Path(entry["file"]), page), name)
-            text = report.quoted(line["text"], 4000)
-            return HTML(
-                report.columns([(name, image), (f"text ({line['status']})", text)])
-            )
-    raise ValueError(f"{entry['id']} has no page {page}")
+        pages.setdefault(line["book"], []).append(line)
+    known = [name for name in pages if book in (None, name)]
+    if not known:
+        raise ValueError(f"there is no page of {book or 'any book'} to show")
+    pictured = [
+        name for name in known if entries[name]["file"].lower().endswith(".pdf")
+    ]
+    name = (pictured or known)[0]
+    line = pages[name][min(page, len(pages[name])) - 1]
+    cells = [(f"text ({line['status']})", report.quoted(line["text"], 4000))]
+    if pictured:
+        head = f"{name}, page {line['page']}"
+        png = books.page_image(Path(entries[name]["file"]), line["page"])
+        cells.insert(0, (head, report.picture(png, head)))
+    return HTML(report.columns(cells))
 
 
 def side_by_side(answers: Sequence[dict[str, Any]]) -> HTML:

@@ -120,6 +120,18 @@ def test_the_page_holds_all_and_runs_nothing(tmp_path):
     assert "default-src 'none'" in page
 
 
+def test_a_page_beyond_the_end_and_a_book_without_pictures(tmp_path):
+    run = helpers.Run("test", helpers.SCALES["sample"], tmp_path)
+    line = {"book": "book:notes", "page": 1, "status": "ok", "text": "all of <it>"}
+    write_jsonl(run / "books" / "pages.jsonl.gz", [line])
+    entry = {"id": "book:notes", "file": "notes.txt"}
+    write_jsonl(run / "books" / "catalogue.jsonl", [entry])
+    shown = helpers.page_beside(run, page=15).data
+    assert "all of &lt;it&gt;" in shown and "<img" not in shown
+    with pytest.raises(ValueError, match="no page of book:other"):
+        helpers.page_beside(run, 1, "book:other")
+
+
 def test_samples_are_spread_over_a_book_and_the_odd_one_comes_first(tmp_path):
     plain = "The expansion of the universe is measured with supernovae. " * 20
     pages = [
