@@ -1,5 +1,6 @@
-"""Claims: at a rate of 2e-6 weights kept in bf16 learn as fp32 weights do, where rounding to the
-nearest stands still; and a packed step reads more real tokens a second than padded ones.
+"""Two questions: do weights kept in bf16 learn at a rate of 2e-6 as fp32 weights do, where
+rounding to the nearest stands still? And how many real tokens a second does a packed step read,
+beside padded ones?
 
 ``python -m benchmarks.training [--base data/base]`` on an idle machine (5 minutes on two cores
 and 4 GB for the base model of 135 million weights). The texts are the sample's papers. The
