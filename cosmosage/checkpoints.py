@@ -52,7 +52,10 @@ def save(
         write_json(
             scratch / _MANIFEST, {"step": step, "sha256": hashes, "state": state}
         )
-        shutil.rmtree(target, ignore_errors=True)
+        if target.exists():  # of the same step: it stays in sight until the new one is
+            aside = target.with_name(f"{target.name}.old")
+            shutil.rmtree(aside, ignore_errors=True)
+            target.rename(aside)
         scratch.rename(target)
     except SafetensorError as error:
         shutil.rmtree(scratch, ignore_errors=True)
