@@ -1,29 +1,19 @@
 """Sources to text, in processes that may die.
 
-A paper is a program by a stranger: its macros may never end, its PDF may bring a native
-library down. So each is read by a process beside this one, with a limit on its time and
-memory; one that hangs or dies costs that paper and nothing else. It is a plain process
-and not one of ``multiprocessing``, which would run the caller's script a second time.
-The price is its start, half a second for each worker.
+Each paper is read by a child process, with a limit on its time and memory; one that hangs
+or dies costs that paper and nothing else.
 """
 
-import contextlib
-import json
 import os
 import queue
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
 
 from tqdm.auto import tqdm
 
 from cosmosage import books, latex
+from cosmosage.children import Child, Died, Silent, serve
 from cosmosage.documents import fingerprint, read_json, write_json
 
 _SECONDS = 120.0  # for one paper; the slowest honest ones take a tenth of it
@@ -33,7 +23,7 @@ _MEMORY_BYTES = 3 * 2**30  # for one worker: two of them fit into 8 GB beside a 
 def version() -> str:
     """A hash of the code that makes the text: when it changes, texts are made anew."""
     house = Path(__file__).resolve().parent
-    rooms = ("latex", "books", "convert")
+    rooms = ("children", "latex", "books", "convert")
     return fingerprint(
         *(
             path
@@ -44,9 +34,9 @@ def version() -> str:
 
 
 def texts(
-    sources: list[Path], kept: Path, *, workers: int = 0, seconds: float = _SECONDS
+    sources: list[Path], kept: Path, *, seconds: float = _SECONDS
 ) -> Iterator[dict[str, str]]:
-    """Convert sources, several at a time.
+    """Convert sources, as many at a time as there are cores.
 
     Each text is kept when it is made, so that a run that was cut off goes on where it
     stopped, and a new paper costs one conversion.
@@ -54,7 +44,6 @@ def texts(
     Args:
         sources: files as arXiv serves them.
         kept: the folder of the texts that are made, ``<name of the source>.json``.
-        workers: processes; 0: as many as there are cores.
         seconds: the longest time for one paper.
 
     Yields:
@@ -68,27 +57,31 @@ def texts(
         if not text.is_file() or read_json(text)["fingerprint"] != key:
             wanted.append((source, text, key))
     if wanted:
-        _convert(wanted, min(workers or os.cpu_count() or 1, len(wanted)), seconds)
+        _convert(wanted, seconds)
     for source in sources:
         yield read_json(kept / f"{source.name}.json")
 
 
-def _convert(
-    wanted: list[tuple[Path, Path, str]], workers: int, seconds: float
-) -> None:
+def _convert(wanted: list[tuple[Path, Path, str]], seconds: float) -> None:
     """Make texts: each from a source, to a file, with the key that it is kept by."""
-    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-    everyone = [_Worker(seconds) for _ in range(workers)]
-    for worker in everyone:
-        idle.put(worker)
+    workers = min(os.cpu_count() or 1, len(wanted))
+    idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
+    # a session of its own: an interrupt is for the one who waits, and the reader of PDF
+    # files, a child of the child, ends with it
+    everyone = [
+        Child("cosmosage.convert", start_s=seconds, own_session=True)
+        for _ in range(workers)
+    ]
+    for child in everyone:
+        idle.put(child)
 
     def one(job: tuple[Path, Path, str]) -> None:
         source, text, key = job
-        worker = idle.get()
+        child = idle.get()
         try:
-            write_json(text, {"fingerprint": key, **worker.convert(source)})
+            write_json(text, {"fingerprint": key, **_ask(child, source, seconds)})
         finally:
-            idle.put(worker)
+            idle.put(child)
 
     pool = ThreadPoolExecutor(workers)
     try:
@@ -96,98 +89,18 @@ def _convert(
             pass
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        for worker in everyone:
-            worker.stop()
+        for child in everyone:
+            child.close()
 
 
-class _Worker:
-    """A process that converts one source after another, and is replaced when it dies."""
-
-    def __init__(self, seconds: float):
-        self._seconds = seconds
-        self._process: subprocess.Popen[str] | None = None
-        self._complaints: IO[bytes]
-        self._open = contextlib.ExitStack()
-        self._stopped = False
-
-    def convert(self, path: Path) -> dict[str, str]:
-        """One source to text, or the reason why there is none."""
-        process = self._process or self._start()
-        late = threading.Event()
-
-        def too_late() -> None:
-            late.set()
-            _kill(process)
-
-        timer = threading.Timer(self._seconds, too_late)
-        timer.start()
-        try:
-            process.stdin.write(json.dumps(str(path.resolve())) + "\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        finally:
-            timer.cancel()
-        if line.endswith("\n"):
-            if late.is_set():  # killed, but after it had answered
-                self._end()
-            return json.loads(line)
-        if self._stopped:  # which says nothing about the paper
-            raise InterruptedError("the conversion was stopped")
-        code, words = process.wait(), self._last_words()
-        self._end()
-        if late.is_set():
-            return _nothing(f"not converted within {self._seconds:g} s")
-        return _nothing(f"the converter died of it ({words or code})")
-
-    def _start(self) -> "subprocess.Popen[str]":
-        if self._stopped:
-            raise InterruptedError("the conversion was stopped")
-        house = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(filter(None, (house, os.environ.get("PYTHONPATH"))))
-        self._complaints = self._open.enter_context(tempfile.TemporaryFile())
-        self._process = self._open.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-m", "cosmosage.convert"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._complaints,
-                text=True,
-                encoding="utf-8",
-                env={**os.environ, "PYTHONPATH": path},
-                start_new_session=True,  # an interrupt is for the one who waits
-            )
-        )
-        return self._process
-
-    def _last_words(self) -> str:
-        self._complaints.seek(0)
-        lines = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
-        return lines[-1][:300] if lines else ""
-
-    def _end(self) -> None:
-        if self._process is not None:
-            _kill(self._process)
-            self._process = None
-        with contextlib.suppress(
-            BrokenPipeError
-        ):  # a path that it did not read any more
-            self._open.close()
-
-    def stop(self) -> None:
-        """End the process; it is not replaced."""
-        self._stopped = True
-        self._end()
-
-
-def _kill(process: "subprocess.Popen[str]") -> None:
-    """End a process, and what it started: the reader of PDF files is one of its own."""
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
+def _ask(child: Child, path: Path, seconds: float) -> dict[str, str]:
+    """One source to text, or the reason why there is none."""
+    try:
+        return child.ask(str(path.resolve()), seconds)
+    except Silent:
+        return _nothing(f"not converted within {seconds:g} s")
+    except Died as death:
+        return _nothing(f"the converter died of it ({death.words or death.code})")
 
 
 def _nothing(reason: str) -> dict[str, str]:
@@ -216,31 +129,12 @@ def _text(path: Path) -> dict[str, str]:
     return _nothing(f"{package.kind}: {package.reason}")
 
 
-def _serve() -> None:
-    """Answer each path on standard input with a line of JSON."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries like to print
-    _limit_memory()
-    for line in sys.stdin:
-        try:
-            answer = _text(Path(json.loads(line)))
-        except (ValueError, OSError, RecursionError, MemoryError) as error:
-            answer = _nothing(f"{type(error).__name__}: {error}")
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
-
-
-def _limit_memory() -> None:
-    """Let a paper that wants all memory fail alone, where the system can do that."""
+def _answer(path: str, _: Callable[[str], None]) -> dict[str, str]:
     try:
-        import resource  # pylint: disable=import-outside-toplevel  # not on Windows
-
-        # the soft limit only: the PDF reader sets its own for its process
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, hard))
-    except (ImportError, ValueError, OSError):
-        pass
+        return _text(Path(path))
+    except (ValueError, OSError, RecursionError, MemoryError) as error:
+        return _nothing(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":
-    _serve()
+    serve(_answer, _MEMORY_BYTES)

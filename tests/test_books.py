@@ -1,8 +1,5 @@
 """Books against documents that are written here, so that the right text is known."""
 
-# a test's name is its sentence; the engine's child is reached into to kill it
-# pylint: disable=missing-function-docstring,protected-access
-
 import json
 import os
 import signal
@@ -320,6 +317,11 @@ def test_plain_text_html_and_bytes(tmp_path, book):
         books.to_text(tmp_path / "missing.pdf")
 
 
+def _signal(engine, number):
+    # pylint: disable-next=protected-access  # nobody else has to know the process
+    os.kill(engine._child._process.pid, number)
+
+
 def test_a_dying_engine_costs_one_page(book):
     """The child is killed while it reads; the next one is told to leave the page out."""
     with Engine() as engine:
@@ -327,10 +329,10 @@ def test_a_dying_engine_costs_one_page(book):
         killed = threading.Event()
 
         def kill():
-            os.kill(engine._child.pid, signal.SIGKILL)
+            _signal(engine, signal.SIGKILL)
             killed.set()
 
-        os.kill(engine._child.pid, signal.SIGSTOP)
+        _signal(engine, signal.SIGSTOP)
         threading.Timer(0.3, kill).start()
         found = engine.read(book)
         assert killed.is_set()
@@ -342,7 +344,7 @@ def test_a_hanging_engine_is_replaced(book):
     start = time.monotonic()
     with Engine(page_limit_s=1.0) as engine:
         engine.read(book)
-        os.kill(engine._child.pid, signal.SIGSTOP)
+        _signal(engine, signal.SIGSTOP)
         found = engine.read(book)
         assert (
             found["status"] == "damaged"

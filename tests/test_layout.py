@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TOP = ["arxiv", "fine_tune", "helpers"]
 ROOMS = (
-    "documents downloads packages latex books convert corpus tokens models optimiser "
+    "documents downloads packages children latex books convert corpus tokens models optimiser "
     "checkpoints planner evaluation retrieval assistant server plots report notebooks"
 ).split()
 """In the order in which data flows: a room imports only rooms before it."""

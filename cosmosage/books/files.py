@@ -16,6 +16,7 @@ from typing import Any
 
 import pymupdf
 
+from cosmosage import children
 from cosmosage.books import blocks, flow, heads, layout, markup
 from cosmosage.books.djvu import djvu_pages
 from cosmosage.books.glyphs import garbled
@@ -25,6 +26,7 @@ ENDINGS = (".pdf", ".djvu", ".djv", ".epub", ".html", ".htm", ".xhtml", ".txt", 
 STATUSES = ("ok", "ocr", "empty", "garbled", "encrypted", "damaged")
 """From the best to the worst; a file has the worst of its pages."""
 
+MEMORY_LIMIT = 6 * 2**30  # bytes of address space; a 2,000-page book needs under 1 GiB
 MAX_PAGES = 20_000  # the longest real book is about 5,000
 MAX_CHARACTERS = 400_000  # of one page; a dense journal page has 8,000
 OCR_DPI = 300  # Tesseract's own advice for body text
@@ -404,3 +406,13 @@ def page_image(path: Path, number: int, dpi: int) -> bytes:
             if len(picture) < 100_000 or dpi <= 20:
                 return picture
             dpi = int(dpi * 0.8)
+
+
+def _answer(request: dict[str, Any], tell: Callable[[int], None]) -> dict[str, Any]:
+    skip = {int(page): why for page, why in request["skip"].items()}
+    found = read(Path(request["file"]), skip, tell)
+    return {**asdict(found), "status": found.status}
+
+
+if __name__ == "__main__":
+    children.serve(_answer, MEMORY_LIMIT)
