@@ -159,27 +159,25 @@ def _evaluate_one(
         return kept
     record = {**kept, **about}
     model, tokenizer = rooms_models.load(path, _number_format())
-    saves = []
+    saves: list[Path] = []
+
+    def measured(part: str, items: list[dict], work, weight) -> list[dict]:
+        key = record[f"{part}_fingerprint"] = keys[f"{part}_fingerprint"]
+        saves.append(Path(out) / f".{name}.{part}.jsonl")
+        return _in_chunks(saves[-1], fingerprint(about, key), items, work, weight)
+
     if "corpus" in todo:
-        save = Path(out) / f".{name}.corpus.jsonl"
-        key = fingerprint(about, keys["corpus_fingerprint"])
-        read = _in_chunks(
-            save,
-            key,
+        read = measured(
+            "corpus",
             texts,
             lambda chunk: _read(model, tokenizer, chunk, length),
             lambda text: len(text["text"]) / CHUNK_BYTES,
         )
         record.update(summarise_texts(read))
-        record["corpus_fingerprint"] = keys["corpus_fingerprint"]
         record["context"] = length or min(LENGTH, context_length(model))
-        saves.append(save)
     if "questions" in todo:
-        save = Path(out) / f".{name}.questions.jsonl"
-        key = fingerprint(about, keys["questions_fingerprint"])
-        given = _in_chunks(
-            save,
-            key,
+        given = measured(
+            "questions",
             asked,
             lambda chunk: answers(model, tokenizer, chunk),
             lambda _: 1 / CHUNK_QUESTIONS,
@@ -187,8 +185,6 @@ def _evaluate_one(
         summary = summarise_answers(given)
         write_jsonl(Path(out) / f"{name}.answers.jsonl", summary.pop("answers"))
         record.update(summary)
-        record["questions_fingerprint"] = keys["questions_fingerprint"]
-        saves.append(save)
     del model
     gc.collect()  # before the next model takes its room
     write_json(target, record)
