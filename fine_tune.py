@@ -25,14 +25,13 @@ from typing import Literal
 
 import filelock
 import numpy as np
-import peft
 import torch
 from datasets import Dataset
 from torch.nn.functional import linear_cross_entropy
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
-from cosmosage import checkpoints, models, planner, tokens
+from cosmosage import adapters, checkpoints, models, planner, tokens
 from cosmosage.documents import (
     finish,
     finished,
@@ -42,7 +41,7 @@ from cosmosage.documents import (
     write_json,
     write_jsonl,
 )
-from cosmosage.optimiser import AdamW, round_stochastically
+from cosmosage.optimiser import AdamW
 
 
 @dataclass(frozen=True)
@@ -133,9 +132,8 @@ def plan(settings: Settings, card: str | None = None) -> "planner.Plan":
         Memory by part in GiB, tokens, steps, FLOPs, hours, and what to change if it does
         not fit.
     """
-    packed = Path(settings.data) / "train"
-    rows = len(tokens.open_rows(packed if packed.is_dir() else packed.parent))
-    steps = schedule(settings, rows)
+    train, _ = tokens.open_sides(Path(settings.data))
+    steps = schedule(settings, len(train))
     return planner.plan(
         settings.base,
         method=settings.method,
@@ -242,7 +240,11 @@ def _locked(settings: Settings, out: Path) -> dict:
     train, validation = _open_data(settings, tokenizer, out)
     model = models.load(settings.base)[0]
     _check_fit(settings, model, train)
-    run = _Run(settings, _with_adapters(settings, model), train, validation)
+    if settings.gradient_checkpointing:
+        model.activation_checkpointing_enable()
+    if settings.method == "lora":
+        model = adapters.attach(model, settings.lora_rank, settings.seed)
+    run = _Run(settings, model, train, validation)
     counts = run.train(out)
     run.save(out)
     tokenizer.save_pretrained(out)
@@ -291,13 +293,7 @@ def _open_data(
             {"train": data}, tokenizer, out / "tokens", settings.sequence_length
         )
         data = out / "tokens"
-    if not (data / "train").is_dir():
-        return tokens.open_rows(data), None
-    held_out = data / "validation"
-    return (
-        tokens.open_rows(data / "train"),
-        tokens.open_rows(held_out) if held_out.is_dir() else None,
-    )
+    return tokens.open_sides(data)
 
 
 def _check_fit(settings: Settings, model: PreTrainedModel, rows: Dataset) -> None:
@@ -319,21 +315,6 @@ def _check_fit(settings: Settings, model: PreTrainedModel, rows: Dataset) -> Non
             f"the rows hold token {highest} and the model knows {words}; "
             "pack them with the tokenizer of this model"
         )
-
-
-def _with_adapters(settings: Settings, model: PreTrainedModel) -> torch.nn.Module:
-    if settings.gradient_checkpointing:
-        model.activation_checkpointing_enable()
-    if settings.method == "full":
-        return model
-    torch.manual_seed(settings.seed)  # the adapters' first weights
-    adapters = peft.LoraConfig(
-        task_type="CAUSAL_LM",
-        r=settings.lora_rank,
-        lora_alpha=2 * settings.lora_rank,
-        target_modules="all-linear",
-    )
-    return peft.get_peft_model(model, adapters)
 
 
 @contextlib.contextmanager
@@ -522,27 +503,8 @@ class _Run:
         model = self.model
         if self.settings.method == "lora":
             model.save_pretrained(out / "adapter")
-            model = _merge(model, self.settings.seed)
+            model = adapters.merge(model, self.settings.seed)
         model.save_pretrained(out)
-
-
-@torch.no_grad()
-def _merge(model: torch.nn.Module, seed: int) -> PreTrainedModel:
-    """Add the adapters to the weights, in fp32 and rounded as in training.
-
-    Rounded to the nearest, an adapter's change of less than 1/256 of a weight would be lost.
-    """
-    generator = torch.Generator(model.device).manual_seed(seed)
-    for layer in model.modules():
-        if not isinstance(layer, peft.tuners.lora.Linear):
-            continue
-        weight = layer.get_base_layer().weight
-        changed = weight.float() + layer.get_delta_weight("default").float()
-        if weight.dtype == torch.bfloat16:
-            round_stochastically(weight, changed, generator)
-        else:
-            weight.copy_(changed)
-    return model.unload()
 
 
 def _model_card(settings: Settings, counts: dict) -> str:

@@ -228,3 +228,21 @@ def open_rows(folder: Path) -> Dataset:
             f"{folder} holds no packed tokens; run the cell that packs the corpus"
         )
     return load_from_disk(str(folder))
+
+
+def open_sides(folder: Path) -> tuple[Dataset, Dataset | None]:
+    """What ``pack`` wrote: the rows for training, and those for validation if there are any.
+
+    Args:
+        folder: of all splits; or that of a single data set, which is then for training.
+
+    Raises:
+        FileNotFoundError: there is none in the folder.
+    """
+    if not (folder / "train").is_dir():
+        return open_rows(folder), None
+    held_out = folder / "validation"
+    return (
+        open_rows(folder / "train"),
+        open_rows(held_out) if held_out.is_dir() else None,
+    )

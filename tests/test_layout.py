@@ -14,14 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent
 TOP = ["arxiv", "fine_tune", "helpers"]
 ROOMS = (
     "documents downloads packages children latex books convert corpus tokens models optimiser "
-    "checkpoints planner evaluation retrieval assistant server plots report notebooks"
+    "adapters checkpoints planner evaluation retrieval assistant server plots report notebooks"
 ).split()
 """In the order in which data flows: a room imports only rooms before it."""
-HOLD_A_MODEL = {"models", "optimiser", "checkpoints", "planner", "evaluation"} | {
-    "assistant",
-    "server",
-    "tokens",
-}
+HOLD_A_MODEL = set(
+    "tokens models optimiser adapters checkpoints planner evaluation assistant server".split()
+)
 NOTEBOOKS = ["cosmosage.ipynb", "textbooks.ipynb"]
 
 
