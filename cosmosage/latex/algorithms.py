@@ -8,7 +8,8 @@ live only inside their environment: ``\If`` and ``\State`` are common names for 
 from typing import Any
 
 from cosmosage.latex import maths
-from cosmosage.latex.expand import Macro, tokenise
+from cosmosage.latex.expand import Macro
+from cosmosage.latex.lexer import tokenise
 from cosmosage.latex.macros import command, take
 from cosmosage.latex.render import LINE, TEXT, Reader
 

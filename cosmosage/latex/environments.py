@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from cosmosage.latex import algorithms, maths
-from cosmosage.latex.expand import PARAGRAPH
+from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import command, take
 from cosmosage.latex.render import END_FILE, INNER, LINE, TEXT, Reader
 from cosmosage.latex.structure import heading

@@ -8,7 +8,8 @@ what is not understood inside a formula survives as it was written.
 import re
 from typing import Any
 
-from cosmosage.latex.expand import PARAGRAPH, Handler, Macro
+from cosmosage.latex.expand import Handler, Macro
+from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import command, take
 from cosmosage.latex.primitives import COMMON
 from cosmosage.latex.symbols import PREFIXES, SKY, UNITS

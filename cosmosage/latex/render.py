@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from cosmosage.latex import maths
-from cosmosage.latex.expand import PARAGRAPH, Expander, Handler, Macro
+from cosmosage.latex.expand import Expander, Handler, Macro
+from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import numeral
 from cosmosage.latex.primitives import COMMON
 from cosmosage.latex.references import Citation

@@ -2,7 +2,7 @@
 
 import re
 
-from cosmosage.latex.expand import PARAGRAPH
+from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import command, take
 from cosmosage.latex.references import Citation
 from cosmosage.latex.render import COUNTED, END_FILE, INDENT, LINE, TEXT, Reader

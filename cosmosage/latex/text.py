@@ -3,7 +3,8 @@
 import unicodedata
 
 from cosmosage.latex import maths
-from cosmosage.latex.expand import PARAGRAPH, STOP
+from cosmosage.latex.expand import STOP
+from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import Taken, command, numeral
 from cosmosage.latex.render import CAPTURED, END_FILE, END_MATHS, INNER, TEXT, Reader
 from cosmosage.latex.structure import end_file

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from cosmosage.latex.expand import raw_text
+from cosmosage.latex.lexer import raw_text
 from cosmosage.latex.references import GAP, HOLE, NAMED, Names, cite, point
 
 _FILLER = (
