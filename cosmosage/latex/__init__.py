@@ -9,7 +9,6 @@ is a number. Unlike TeX it never stops: what it cannot understand it leaves out 
     text.title, text.text, text.dropped
 """
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,9 +21,6 @@ from cosmosage.latex.source import Sources
 from cosmosage.latex.tidy import finish
 
 __all__ = ["Package", "Text", "read_package", "to_text"]
-
-
-_MARKED = re.compile(r"[\x00-\x1f`'-]")
 
 
 @dataclass

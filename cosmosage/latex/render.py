@@ -294,11 +294,9 @@ class Reader(Expander, Found):
         )
         macro(self, "\\begin{" + name + "}")
 
-    def read_file(
-        self, name: str, folder: str = "", endings: tuple[str, ...] = (".tex",)
-    ) -> bool:
+    def read_file(self, name: str) -> bool:
         """Read another file of the package in place; whether there is one."""
-        found = self.sources.find(name, folder or self.folder, endings)
+        found = self.sources.find(name, self.folder, (".tex",))
         if not found or self.files_read >= FILES or found in self.open_files:
             if self.in_document or not found:
                 self.drop(f"file {name}"[:100], "not in the package")
