@@ -70,14 +70,14 @@ def test_a_room_imports_only_rooms_above_it(room):
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("cosmosage/**/*.py")), ids=str)
 def test_a_room_past_600_lines_is_a_folder(path):
-    assert len(path.read_text("utf-8").splitlines()) <= 640
+    assert len(path.read_text("utf-8").splitlines()) <= 600
 
 
 @pytest.mark.parametrize("name", TOP)
 def test_a_top_level_module_owns_real_work_and_stays_readable(name):
     tree = ast.parse((ROOT / f"{name}.py").read_text("utf-8"))
     lines = len((ROOT / f"{name}.py").read_text("utf-8").splitlines())
-    assert 300 < lines <= 640
+    assert 300 < lines <= 600
     own = [n for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
     assert len(own) > 5
 
