@@ -2,7 +2,7 @@
 
 import json
 import re
-import time
+import threading
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -103,17 +103,17 @@ def test_sources_are_known_before_the_first_word(assistant):
 def test_a_closed_answer_stops_the_model(place):
     """A reader who leaves after the first words does not leave the model running."""
     slow = Assistant.load(place / "model", place / "index", max_new_tokens=400)
-    steps = []
+    steps, leaving = [], threading.Event()
 
     def step(*_) -> None:
         steps.append(1)
-        time.sleep(
-            0.001
-        )  # about what a larger model needs, for the reader to leave in time
+        if len(steps) == 200:
+            leaving.wait(30)  # lest all be written before the reader leaves
 
     hook = slow.model.register_forward_hook(step)
     pieces = slow.stream("How long is the sound horizon?")
     next(pieces)
+    leaving.set()
     pieces.close()
     done = len(steps)
     hook.remove()
@@ -179,7 +179,8 @@ def test_the_prompt_fits_and_the_question_is_whole(tmp_path, place, context):
     for history in ([], long_ago, long_ago * 50):
         prompt, sources = tight.prompt(question, history)
         count = len(tokens(tight, prompt))
-        assert context - 50 - 130 < count <= context - 50 or len(sources) == 4
+        assert count <= context - 50
+        assert count > context - 50 - 130 or len(sources) == 4
         assert f"Question: {question}<|im_end|>" in prompt
         assert [int(n) for n in re.findall(r"(?m)^\[(\d)\]$", prompt)] == list(
             range(1, len(sources) + 1)
