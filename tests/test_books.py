@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import zipfile
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from cosmosage import books
 from cosmosage.books.glyphs import latex, repair
 from cosmosage.books.rows import closed
-from cosmosage.books.worker import Engine
+from cosmosage.books.worker import PAGE_LIMIT_S, Engine
 from cosmosage.documents import read_documents, read_json, read_jsonl
 
 AES = 5  # PyMuPDF's PDF_ENCRYPT_AES_256
@@ -317,26 +316,51 @@ def test_plain_text_html_and_bytes(tmp_path, book):
         books.to_text(tmp_path / "missing.pdf")
 
 
-def _signal(engine, number):
-    # pylint: disable-next=protected-access  # nobody else has to know the process
-    os.kill(engine._child._process.pid, number)
+@pytest.fixture(name="patched")
+def _patched(tmp_path, monkeypatch):
+    """Let the engine's children run a line of Python before anything else."""
+
+    def patch(line):
+        (tmp_path / "sitecustomize.py").write_text(f"import os, pymupdf\n{line}\n")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    return patch
 
 
-def test_a_dying_engine_costs_one_page(book):
-    """The child is killed while it reads; the next one is told to leave the page out."""
+KILLED_BY = """
+leaf = pymupdf.Document.__getitem__
+pymupdf.Document.__getitem__ = lambda document, number: (
+    os.kill(os.getpid(), 9) if number in {pages} else leaf(document, number)
+)
+"""
+
+
+def test_a_page_that_kills_the_engine_costs_itself(book, patched):
+    patched(KILLED_BY.format(pages=(1, 4)))
     with Engine() as engine:
-        engine.read(book)  # the child is up
-        killed = threading.Event()
-
-        def kill():
-            _signal(engine, signal.SIGKILL)
-            killed.set()
-
-        _signal(engine, signal.SIGSTOP)
-        threading.Timer(0.3, kill).start()
         found = engine.read(book)
-        assert killed.is_set()
+    statuses = [page["status"] for page in found["pages"]]
+    assert statuses == ["ok", "damaged", "ok", "ok", "damaged", "ok"]
     assert found["status"] == "damaged"
+    assert (
+        found["pages"][4]["reason"] == "the PDF engine died (exit -9) on page 5"
+    ), "counted from 1"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pymupdf.open = lambda *_, **__: os.kill(os.getpid(), 9)",
+        "pymupdf.Document.get_toc = lambda *_, **__: os.kill(os.getpid(), 9)",
+        KILLED_BY.format(pages=range(99)),
+    ],
+    ids=["at its opening", "at its end", "on every page"],
+)
+def test_a_file_that_kills_the_engine_is_given_up(book, patched, line):
+    patched(line)
+    with Engine() as engine:
+        found = engine.read(book)
+    assert found["status"] == "damaged" and len(found["pages"]) == 1
     assert "died (exit -9)" in found["pages"][0]["reason"]
 
 
@@ -344,14 +368,15 @@ def test_a_hanging_engine_is_replaced(book):
     start = time.monotonic()
     with Engine(page_limit_s=1.0) as engine:
         engine.read(book)
-        _signal(engine, signal.SIGSTOP)
+        # pylint: disable-next=protected-access  # nobody else has to know the process
+        os.kill(engine._child._process.pid, signal.SIGSTOP)
         found = engine.read(book)
         assert (
             found["status"] == "damaged"
             and "silent for 1 s" in found["pages"][0]["reason"]
         )
         assert engine.read(book)["status"] == "ok"
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < PAGE_LIMIT_S  # the default, had ours not counted
 
 
 def test_catalogue_keeps_what_a_person_decided(tmp_path, book):

@@ -43,7 +43,7 @@ _NOT_BOOKS = frozenset(
     "readme licence license copying changelog authors notice".split()
 )
 READERS = 2  # books at once; a third gains little, each may take a GiB
-VERSION = 2  # of extraction: raised, finished books are read again
+VERSION = 3  # of extraction: raised, finished books are read again
 
 
 _ENGINE = Engine()  # of ``to_text``; its child starts with the first file and is kept

@@ -42,8 +42,9 @@ class Engine:
                 return self._child.ask(request, self.page_limit_s, begun.append)
             except (children.Silent, children.Died) as end:
                 page = begun[-1]
+                told_before = page in skip
                 skip[page] = f"the PDF engine {end} on page {page}"
-            if page in skip or page == 0:
+            if told_before or page == 0:  # it is not that page
                 break
         reasons = list(skip.values())
         lost = {"page": 1, "status": "damaged", "text": "", "reason": reasons[-1]}
