@@ -312,6 +312,29 @@ def test_hostile_members_are_refused() -> None:
     assert "root:" not in to_text(package).text
 
 
+def test_an_archive_within_a_package_is_refused_by_name() -> None:
+    inner = tarred({"main.tex": b"\\documentclass{article}"})
+    package = read_package(tarred({"inner.tar.gz": inner, "a/b.zip": b"PK"}))
+    assert package.kind == "empty"
+    assert "inner.tar.gz: an archive within the package" in package.reason
+    assert [name for name, _ in package.refused] == ["inner.tar.gz", "a/b.zip"]
+
+
+def test_names_in_other_encodings_are_read() -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz", encoding="latin-1") as archive:
+        source = b"\\documentclass{article}\\begin{document}Read.\\end{document}"
+        member = tarfile.TarInfo("M\xfcller.tex")
+        member.size = len(source)
+        archive.addfile(member, io.BytesIO(source))
+    assert to_text(read_package(packed.getvalue())).text.strip() == "Read."
+
+
+def test_too_many_members_refuse_the_package() -> None:
+    package = read_package(tarred({f"{k}.tex": b"a" for k in range(10_001)}, "w"))
+    assert (package.kind, package.reason) == ("unreadable", "more than 10,000 members")
+
+
 def test_bomb_is_refused() -> None:
     """Half a gigabyte of zeros is not unpacked."""
     bomb = gzip.compress(gzip.compress(bytes(400_000_000), 1), 1)

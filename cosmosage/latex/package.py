@@ -28,9 +28,10 @@ TOTAL_BYTES = (
 
 _TEXT = frozenset("tex ltx latex bbl bib sty cls txt def cfg inp clo tikz aux".split())
 _FIGURE = frozenset(
-    "eps ps epsi png jpg jpeg gif svg tif tiff mp4 mov avi zip gz bst csv dat fits fit npy"
+    "eps ps epsi png jpg jpeg gif svg tif tiff mp4 mov avi bst csv dat fits fit npy"
     " py ipynb mf tfm pfb ttf otf vf fd xml html json log blg out toc lof lot".split()
 )
+_ARCHIVE = frozenset("zip gz tgz tar bz2 tbz xz 7z rar".split())
 _TEX_SIGN = re.compile(
     rb"\\(?:document(?:class|style)|begin|input|include|magnification|section|def|bye|title"
     rb"|newcommand|beginsection|centerline|noindent|bf|bigskip|item|par|end)\b"
@@ -226,6 +227,8 @@ def _objection(name: str, size: int, plain: bool) -> str:
     ending = path.suffix.lower().lstrip(".")
     if ending in _FIGURE:
         return "a figure or a build product"
+    if ending in _ARCHIVE:
+        return "an archive within the package"
     if size > (PDF_BYTES if ending == "pdf" else FILE_BYTES):
         return f"{size:,} bytes are too many"
     return ""
@@ -279,7 +282,8 @@ def _judge(
             "withdrawn", files, None, "the source says that it was withdrawn", notes
         )
     if not said:
-        return Package("empty", files, None, "no text in the package", notes)
+        why = "".join(f"; {name}: {objection}" for name, objection in notes[:3])
+        return Package("empty", files, None, f"no text in the package{why}", notes)
     if sum(data.count(b"\0") for data in sources.values()) or len(said) < 200:
         return Package("unreadable", files, None, "neither TeX nor PDF", notes)
     if _printable(said) < 0.9:
