@@ -35,9 +35,9 @@ class Ledger:
 
 
 def by_reason(removed: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """How many by step and reason; of a longer reason, what stands before its colon."""
+    """How many by step and reason; of a longer reason, what stands before colon or pages."""
     out: dict[str, Counter[str]] = {}
     for record in removed:
-        reason = re.split(r"[:(;]", str(record["reason"]))[0].strip()
+        reason = re.split(r"[:(;]|, pages? ", str(record["reason"]))[0].strip()
         out.setdefault(str(record["step"]), Counter())[reason] += 1
     return {step: dict(counter.most_common()) for step, counter in out.items()}
