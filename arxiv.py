@@ -1,4 +1,4 @@
-"""arXiv papers: search the listing, download the sources, read their text.
+"""arXiv papers: list them in one of five ways, download their sources, read their text.
 
 This file has the name of the client that it is built on, and in this folder Python
 finds this file first. So it looks further along the path for the installed client,
@@ -10,33 +10,31 @@ converter then needs no second night of downloading, for twice the disk.
 """
 
 import argparse
-import contextlib
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timezone
+from datetime import date
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-import filelock
-from tqdm.auto import tqdm
-
-from cosmosage import convert, packages
+from cosmosage import bulk, convert, oai, packages, similar, sources
+from cosmosage import listing as listings
 from cosmosage.documents import (
     Document,
+    alone,
     fingerprint,
     finish,
     finished,
-    read_jsonl,
-    whole_file,
+    read_json,
+    write_json,
     write_jsonl,
 )
-from cosmosage.downloads import Answer, Host, Refused, Unanswered
+from cosmosage.downloads import Refused, Unanswered
+from cosmosage.listing import Intake, Level, identity
+from cosmosage.search import DELAY_S, Feeds, Query, arxiv_host, numbered
 
 
 def _installed_client() -> ModuleType:
@@ -79,14 +77,7 @@ def __getattr__(name: str) -> Any:
     return getattr(client, name)
 
 
-DELAY_S = 3.0  # arXiv's terms: one request every three seconds, one connection
-_MOST = 30_000  # papers that arXiv's search gives for one query
-_PAGE = 200  # papers a request: seconds to answer; arXiv allows 2,000
-_RUNS = 3  # a source that failed in so many runs no longer keeps a stage unfinished
-_IN_A_ROW = 5  # so many papers without any answer: it is not the papers
-
-_ENTRY = re.compile(rf"https?://arxiv\.org/abs/({packages.NUMBER})v(\d+)")
-_NAME = re.compile(r"\w[\w.+-]*")
+_OAI = "https://oaipmh.arxiv.org"
 
 
 def listing(out: Path | str) -> list[dict[str, Any]]:
@@ -102,191 +93,302 @@ def listing(out: Path | str) -> list[dict[str, Any]]:
     Raises:
         ValueError: the file is damaged; the message names the line.
     """
-    path = Path(out) / "listing.jsonl"
-    papers = []
-    for number, found in enumerate(read_jsonl(path) if path.is_file() else (), start=1):
-        if not isinstance(found.get("id"), str) or not isinstance(
-            found.get("version"), int
-        ):
-            raise ValueError(
-                f"{path}, record {number}: a paper needs an id (text) and a version (number)"
-            )
-        known = {field: value for field, value in found.items() if value is not None}
-        papers.append({**packages.record(found["id"], found["version"]), **known})
-    return sorted(papers, key=lambda record: (record["id"], record["version"]))
+    return sorted(listings.read(out), key=lambda paper: (paper["id"], paper["version"]))
 
 
+# --- five ways in: each adds to a listing, a paper once, and goes on where it stopped ------
+
+
+# pylint: disable-next=too-many-arguments  # each says one more thing of the papers
 def search(
-    query: str, out: Path | str, limit: int = 100, delay_s: float = DELAY_S
+    query: str,
+    out: Path | str,
+    limit: int | None = 100,
+    delay_s: float = DELAY_S,
+    *,
+    author: str = "",
+    categories: Iterable[str] = (),
+    since: str | date | None = None,
+    until: str | date | None = None,
+    contact: str = "",
 ) -> dict[str, int]:
     """Ask arXiv for papers, newest first, and add them to the listing.
 
-    The search tells no licence: the field stays empty unless it was known before.
+    What exceeds the 30,000 papers that arXiv gives for one query is asked for by slices of
+    time. The search tells no licence: ``download`` asks for it, a harvest brings it along.
 
     Args:
         query: as in arXiv's manual, https://info.arxiv.org/help/api/user-manual.html:
-            ``cat:astro-ph.CO AND abs:"dark energy"``.
+            ``cat:astro-ph.CO AND abs:"dark energy"``; may be empty if another argument says
+            what is wanted.
         out: the folder whose ``listing.jsonl`` is added to: a paper once, its newest
             version wins.
-        limit: how many papers at most; arXiv gives 30,000 for one query.
+        limit: how many papers at most; None: all.
         delay_s: seconds between requests; less than 3 only at a server of your own
             (``COSMOSAGE_ARXIV=http://host:port``).
+        author: a name.
+        categories: any of which a paper has to have, such as ``astro-ph.CO``.
+        since, until: first and last day of the papers' first submission, 2024-07-01.
+        contact: an address for arXiv to write to; by default ``COSMOSAGE_CONTACT``.
 
     Returns:
         found (that match, as arXiv counts), received, new, listed.
 
     Raises:
-        ValueError: the query is empty or the limit out of bounds; or no contact address
-            is set in ``COSMOSAGE_CONTACT``.
-        Unanswered: arXiv stopped answering, or gave empty pages again and again; what
-            came before is in the listing.
+        ValueError: nothing is asked for, a date or the limit is none; or no contact address.
+        Unanswered: arXiv stopped answering, or gave empty pages again and again; what came
+            before is in the listing, and the same call goes on from there.
         Refused: arXiv does not understand the query, or blocks us.
     """
-    if not query.strip():
+    since, until = listings.day(since, "since"), listings.day(until, "until")
+    either = " OR ".join(f"cat:{category}" for category in categories)
+    terms = [query.strip(), either, author and f'au:"{author}"', since or until]
+    several = sum(map(bool, terms)) > 1
+    text = " AND ".join(
+        f"({term})" if several and re.search(" (OR|ANDNOT) ", term) else term
+        for term in filter(None, terms[:3])
+    )
+    if not text and not since and not until:
         raise ValueError(
             'an empty query; write one such as cat:astro-ph.CO AND abs:"CMB"'
         )
-    if not 1 <= limit <= _MOST:
+    if limit is not None and limit < 1:
+        raise ValueError(f"a limit of {limit} papers; it has to be 1 or more, or None")
+    host = arxiv_host(delay_s, contact)
+    asked = Query(text, since, until, limit)
+    with alone(out), Intake(out, "search", text, since, until, limit) as intake:
+        try:
+            asked.run(Feeds(client, host), intake)
+        except Refused as error:
+            raise Refused(f"arXiv does not take the query {text!r}: {error}") from error
+        except Unanswered as error:
+            raise Unanswered(
+                f"arXiv's search broke off after {len(intake)} papers, which are kept; run "
+                f"again in some minutes ({error})"
+            ) from error
+        received = len(intake)
+    return {"found": asked.found, "received": received, **intake.counts}
+
+
+def ids(
+    source: Path | str, out: Path | str, delay_s: float = DELAY_S, *, contact: str = ""
+) -> dict[str, int]:
+    """Add papers by their numbers, in whatever form these were pasted.
+
+    Args:
+        source: a file, or text: numbers with or without version, abs, pdf and html
+            addresses, DOIs, BibTeX; a line may hold several.
+        out: the folder of the listing. A paper that is asked for in several versions, or
+            is listed already, has one line, of the highest.
+        delay_s, contact: as in ``search``.
+
+    Returns:
+        asked, received, unknown (to arXiv; named in ``failed.jsonl``), not_read (lines
+        without a number), new, listed.
+
+    Raises:
+        ValueError: no number is found; or as in ``search``.
+        Unanswered, Refused: as in ``search``.
+    """
+    text = str(source)
+    if isinstance(source, Path) or "\n" not in text and Path(text[:255]).is_file():
+        text = Path(source).read_text("utf-8", "replace")
+    wanted, strange = listings.pasted(text)
+    if not wanted:
         raise ValueError(
-            f"a limit of {limit} papers; arXiv gives 1 to {_MOST} for one query: cut a "
-            "larger one by date, AND submittedDate:[202401010000 TO 202406302359]"
+            f"no paper's number in {text[:80]!r}; write them as 2407.04420, a line each"
         )
-    out, host = Path(out), _host(delay_s)
-    with _alone(out):
-        return _search(query, out, limit, host)
-
-
-def _search(query: str, out: Path, limit: int, host: Host) -> dict[str, int]:
-    feeds = _Feeds(host, min(limit, _PAGE))
-    asked = client.Search(
-        query, max_results=None, sort_by=client.SortCriterion.SubmittedDate
-    )
-    known = {record["id"]: record for record in listing(out)}
-    before, received = len(known), set()
-    try:
-        for result in tqdm(feeds.results(asked), query, limit, unit=" papers"):
-            if record := _record(result):
-                received.add(record["id"])
-                known[record["id"]] = _newest(known.get(record["id"]), record)
-            if len(received) == limit:
-                break
-    except Refused as error:
-        raise Refused(f"arXiv does not take the query {query!r}: {error}") from error
-    except Unanswered as error:
-        raise Unanswered(
-            f"arXiv's search broke off after {len(received)} papers, which are kept; run "
-            f"again in some minutes ({error})"
-        ) from error
-    finally:
-        if received:
-            write_jsonl(out / "listing.jsonl", (known[key] for key in sorted(known)))
+    for line in strange[:5]:
+        print(f"no paper's number in this line: {line[:80]}", file=sys.stderr)
+    feeds = Feeds(client, arxiv_host(delay_s, contact))
+    with alone(out), Intake(out, "ids", wanted) as intake:
+        unknown = numbered(feeds, wanted, intake)
+        received, failures = len(intake), sources.Failures(Path(out))
+        for number in unknown:
+            failures.note(f"arxiv:{number}", "arXiv does not know such a paper", False)
+        failures.save()
     return {
-        "found": feeds.total,
-        "received": len(received),
-        "new": len(known) - before,
-        "listed": len(known),
+        "asked": len(wanted),
+        "received": received,
+        "unknown": len(unknown),
+        "not_read": len(strange),
+        **intake.counts,
     }
 
 
-class _Feeds(client.Client):
-    """The client, asking through a polite host that lets no faulty page pass."""
+def harvest(
+    spec: str,
+    out: Path | str,
+    delay_s: float = DELAY_S,
+    *,
+    since: str | date | None = None,
+    until: str | date | None = None,
+    categories: Iterable[str] = (),
+    licences: Level = "study",
+    contact: str = "",
+) -> dict[str, int]:
+    """Add a whole set of arXiv's, with licences, by OAI-PMH: a thousand papers a request.
 
-    def __init__(self, host: Host, page_size: int):
-        super().__init__(
-            page_size, delay_seconds=0, num_retries=0
-        )  # the host does both
-        self.query_url_format = host.address + "/api/query?{}"
-        self._session = self
-        self._host = host
-        self.total = 0
+    Without ``since`` a set that was harvested before is brought up to date: what has changed
+    since then is added, and what arXiv has deleted leaves the listing.
 
-    def get(self, url: str, headers: dict[str, str]) -> Answer:
-        """A page of results that holds what it announces: the session's part."""
-        del headers  # the host has its own, with the contact address
-        return self._host.get(url, check=lambda content: self._check(url, content))
+    Args:
+        spec: a set: ``physics:astro-ph``, ``physics:gr-qc``, ``cs``; empty: all of arXiv.
+        out: the folder of the listing.
+        delay_s, contact: as in ``search``.
+        since, until: days of the records' last change, which is not their submission.
+        categories: any of which a paper has to have: ``astro-ph.CO``, or ``astro-ph`` for
+            all of its parts; none: all papers.
+        licences: ``study``, or ``public``: see ``cosmosage.listing.may_use``.
 
-    def _check(self, url: str, page: bytes) -> None:
-        total = re.search(rb"<opensearch:totalResults[^>]*>\s*(\d+)", page)
-        if not total or not page.rstrip().endswith(b"</feed>"):
-            raise ValueError(f"{url} gave no whole Atom feed")
-        start = int(parse_qs(urlsplit(url).query)["start"][0])
-        if b"<entry" not in page and (start or int(total[1])):
-            raise ValueError(
-                f"{url} gave an empty page, a known fault of arXiv's search, although "
-                f"papers from {start} to {max(self.total, int(total[1]))} were announced"
-            )
-        self.total = int(total[1])
+    Returns:
+        received, kept (by category and licence), new, listed, deleted if any were.
 
-
-def _record(result: Any) -> dict[str, Any] | None:
-    """A result of the client's as a line of the listing; None: it is no paper."""
-    found = _ENTRY.fullmatch(result.entry_id)
-    if not found:  # arXiv reports an error as an entry
-        return None
-    return packages.record(found[1], int(found[2])) | {
-        "title": " ".join(result.title.split()),
-        "authors": [author.name for author in result.authors],
-        "abstract": " ".join(result.summary.split()),
-        "categories": list(result.categories),
-        "published": result.published.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "updated": result.updated.strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
-
-
-def _newest(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
-    """Of two records of one paper the newer; of one version what is known of it."""
-    if old is None or old["version"] < new["version"]:
-        return new
-    if old["version"] > new["version"]:
-        return old
-    return {**old, **{field: value for field, value in new.items() if value}}
+    Raises:
+        ValueError, Unanswered, Refused: as in ``search``.
+    """
+    since, until = listings.day(since, "since"), listings.day(until, "until")
+    wanted = listings.Filter(tuple(sorted(categories)), licences)
+    host, diary = arxiv_host(delay_s, contact, _OAI), Path(out) / "harvests.json"
+    same = fingerprint(spec, wanted.categories, licences)
+    with alone(out):
+        known = read_json(diary) if diary.is_file() else {}
+        if not since and not until:
+            since = known.get(same, "")
+        with Intake(out, "harvest", same, since, until) as intake:
+            oai.harvest(host, spec, (since, until), wanted, intake)
+            answered, received = intake.state["answered"], intake.state["received"]
+            kept = len(intake)
+        if not until:
+            write_json(diary, {**known, same: answered})
+    return {"received": received, "kept": kept, **intake.counts}
 
 
-def _host(delay_s: float) -> Host:
-    """arXiv, or the server that stands in its place."""
-    mirror = os.environ.get("COSMOSAGE_ARXIV", "").strip()
-    contact = os.environ.get("COSMOSAGE_CONTACT", "").strip()
-    if not mirror:
-        if not re.fullmatch(r"[^\s@]+@[^\s@]+\.[^\s@]+|https?://[!-~]+", contact):
-            raise ValueError(
-                f"COSMOSAGE_CONTACT is {contact!r}; set it to your e-mail address before "
-                "the first request, since arXiv must know whom to write to"
-            )
-        if delay_s < DELAY_S:
-            raise ValueError(
-                f"a delay of {delay_s} s; arXiv's terms ask for at least {DELAY_S} s"
-            )
-    contact = re.sub(r"[^!-~]", "", contact) or "no contact"
-    agent = f"cosmosage/0.1 ({contact})"
-    return Host(mirror or "https://export.arxiv.org", agent, delay_s=delay_s)
+def snapshot(
+    file: Path | str,
+    out: Path | str,
+    *,
+    categories: Iterable[str] = (),
+    since: str | date | None = None,
+    until: str | date | None = None,
+    licences: Level = "study",
+) -> dict[str, int]:
+    """Add papers of the metadata snapshot that Kaggle distributes, without a network.
+
+    Args:
+        file: ``arxiv-metadata-oai-snapshot.json``, or the .zip or .gz that it came in.
+        out: the folder of the listing.
+        since, until: first and last day of the papers' first submission.
+        categories, licences: as in ``harvest``.
+
+    Returns:
+        read, kept, unreadable (lines), new, listed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or a date is none.
+    """
+    file = Path(file)
+    dates = listings.day(since, "since"), listings.day(until, "until")
+    wanted = listings.Filter(tuple(sorted(categories)), licences, *dates)
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {file} with arXiv's metadata")
+    seen = (str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns)
+    with alone(out), Intake(out, "snapshot", seen, str(wanted)) as intake:
+        counts = bulk.snapshot(file, wanted, intake)
+    return {**counts, **intake.counts}
 
 
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep other processes out of a folder while this one works in it."""
-    out.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(out / ".lock", timeout=0, is_singleton=True)
-    try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise BlockingIOError(
-            f"another process is at work in {out}; wait until it has ended, or end it"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+def tars(
+    folder: Path | str, out: Path | str, *, only_listed: bool = False
+) -> dict[str, int]:
+    """Add papers of arXiv's source archives, and their sources, without a network.
+
+    The archives tell neither titles nor versions: a paper that is not listed yet gets a line
+    with version 0, whose metadata a snapshot or a harvest fills in, before or after.
+
+    Args:
+        folder: with ``arXiv_src_YYMM_NNN.tar`` files; ``arXiv_src_manifest.xml`` beside
+            them, if it is there, tells which of them are damaged.
+        out: the folder of the listing and of ``sources/``.
+        only_listed: leave out papers that the listing does not hold.
+
+    Returns:
+        archives, papers (sources written), new, listed; if there were any: there (before),
+        outdated (the listing knows a newer version), unlisted, refused, failed (archives
+        and members, named in ``failed.jsonl``).
+
+    Raises:
+        FileNotFoundError: there is no archive.
+    """
+    folder, out = Path(folder), Path(out)
+    with alone(out), Intake(out, "tars", str(folder.resolve()), only_listed) as intake:
+        failures = sources.Failures(out)
+        try:
+            counts = bulk.take(folder, out, intake, only_listed, failures)
+        finally:
+            failures.save()
+    return {**counts, **intake.counts}
 
 
-def download(out: Path | str, delay_s: float = DELAY_S) -> dict[str, int]:
+def more_like(
+    papers: Iterable[dict[str, Any]],
+    pool: Iterable[dict[str, Any]],
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """Rank a listing by how like its papers are to given ones: an expert's list, grown.
+
+    Words and pairs of words of titles and abstracts are weighted by tf-idf, and a linear
+    support-vector machine learns what tells the given papers from the pool, as
+    arxiv-sanity-lite does (https://github.com/karpathy/arxiv-sanity-lite). Some ten papers
+    suffice to begin with; look at the first hundred of the result, add the good ones, repeat.
+
+    Args:
+        papers: records of the listing that the expert chose.
+        pool: records to rank; the papers themselves may be among them.
+        limit: how many to give; None: all.
+
+    Returns:
+        The pool's records without the papers, most alike first, each with ``score``
+        (the distance from the machine's plane; above 0: on the papers' side).
+
+    Raises:
+        ValueError: no papers, or none besides them.
+    """
+    chosen = list({paper["id"]: paper for paper in papers}.values())
+    known = {paper["id"] for paper in chosen}
+    others = [paper for paper in pool if paper["id"] not in known]
+    if not chosen or not others:
+        raise ValueError(
+            f"{len(chosen)} papers and {len(others)} others to rank; each needs at least one"
+        )
+    scores = similar.scores(chosen, others)
+    ranked = sorted(zip(scores, others), key=lambda pair: (-pair[0], pair[1]["id"]))
+    return [{**paper, "score": score} for score, paper in ranked[:limit]]
+
+
+# --- sources and documents ------------------------------------------------------------
+
+
+def download(
+    out: Path | str,
+    delay_s: float = DELAY_S,
+    *,
+    licences: Level = "study",
+    contact: str = "",
+) -> dict[str, int]:
     """Fetch the sources of all papers listed, as arXiv serves them.
 
-    What is there is not fetched again, and a file that was cut off is continued. What
-    failed is noted in ``failed.jsonl`` and tried again by the next call.
+    What is there is not fetched again, and a file that was cut off is continued. What failed
+    is noted in ``failed.jsonl`` and tried again by the next calls, three times in all. A
+    paper whose version or licence the listing does not tell is asked for these first.
 
     Args:
         out: the folder with ``listing.jsonl``; the bytes go to ``sources/<id>v<n>``.
-        delay_s: seconds between requests, as in ``search``.
+        delay_s, contact: as in ``search``.
+        licences: ``study`` takes every paper: whoever runs this may read them, and keeps text
+            and model to themselves. ``public`` takes only papers whose text may be handed on
+            and changed (CC0, CC BY, CC BY-SA), for a model that is to be given away.
 
     Returns:
         listed, there (before the call), fetched, failed.
@@ -297,180 +399,78 @@ def download(out: Path | str, delay_s: float = DELAY_S) -> dict[str, int]:
         Unanswered: nothing answers any more; what came before is kept.
         Refused: arXiv blocks us; what came before is kept.
     """
-    out, host = Path(out), _host(delay_s)
-    with _alone(out):
-        return _download(out, host)
-
-
-def _download(out: Path, host: Host) -> dict[str, int]:
-    records = listing(out)
-    if not records:
-        raise FileNotFoundError(f"no papers are listed in {out}; search first")
-    wanted = [record for record in records if not _source(out, record).is_file()]
-    failed = _failed(out, wanted)
-    # those that failed before come last: they must not keep the others waiting
-    wanted.sort(key=lambda record: (identity(record) in failed, record["id"]))
-    fetched = silent = 0
-    try:
-        for record in tqdm(wanted, "sources", unit=" papers", disable=not wanted):
-            paper = f"{record['id']}v{record['version']}"
-            try:
-                host.save(
-                    f"{host.address}/e-print/{paper}",
-                    _source(out, record),
-                    packages.kind,
-                )
-            except Refused as error:
-                if error.status in (401, 403, 429, 503):
-                    raise
-                _note(failed, identity(record), error)
-                silent = 0
-            except Unanswered as error:
-                _note(failed, identity(record), error)
-                silent += 1
-                if silent == _IN_A_ROW:
-                    raise Unanswered(
-                        f"{silent} papers in a row got no answer; the {fetched} that came "
-                        f"are kept: run again later ({error})"
-                    ) from error
-            else:
-                failed.pop(identity(record), None)
-                fetched, silent = fetched + 1, 0
-    finally:
-        write_jsonl(out / "failed.jsonl", (failed[key] for key in sorted(failed)))
-    return {
-        "listed": len(records),
-        "there": len(records) - len(wanted),
-        "fetched": fetched,
-        "failed": len(failed),
-    }
-
-
-def identity(record: dict[str, Any]) -> str:
-    """A listed paper's document id: ``arxiv:2407.04420v1``, ``paper:<name>`` for others."""
-    if re.fullmatch(packages.NUMBER, record["id"]):
-        return f"arxiv:{record['id']}v{record['version']}"
-    return f"paper:{record['id']}"
-
-
-def _source(out: Path, record: dict[str, Any]) -> Path:
-    """Where a paper's bytes lie."""
-    label = f"{record['id'].replace('/', '_')}v{record['version']}"
-    if not _NAME.fullmatch(label):  # the listing may come from anywhere
-        raise ValueError(f"{label!r} in {out / 'listing.jsonl'} is no paper's id")
-    return out / "sources" / label
-
-
-def _failed(out: Path, missing: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What is known of the failures among the papers that are still missing."""
-    path, ids = out / "failed.jsonl", {identity(record) for record in missing}
-    known = read_jsonl(path) if path.is_file() else ()
-    return {failure["id"]: failure for failure in known if failure["id"] in ids}
-
-
-def _note(failed: dict[str, dict[str, Any]], key: str, reason: object) -> None:
-    """Note a failure: why, in how many runs, when last."""
-    failed[key] = {
-        "id": key,
-        "reason": str(reason),
-        "tries": failed.get(key, {}).get("tries", 0) + 1,
-        "when": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
+    out, host = Path(out), arxiv_host(delay_s, contact)
+    listings.may_use("", licences)
+    with alone(out):
+        if next(listings.read(out), None) is None:
+            raise FileNotFoundError(f"no papers are listed in {out}; search first")
+        feeds, records = Feeds(client, host), arxiv_host(delay_s, contact, _OAI)
+        return sources.fetch(
+            out,
+            host,
+            licences=licences,
+            versions=lambda wanted: {
+                paper["id"]: paper["version"] for paper in feeds.numbered(wanted)
+            },
+            licence=lambda number: oai.licence(records, number),
+        )
 
 
 def collect(
-    source: str | Path, out: Path | str, limit: int = 100, delay_s: float = DELAY_S
+    source: str | Path,
+    out: Path | str,
+    limit: int = 100,
+    delay_s: float = DELAY_S,
+    licences: Level = "study",
 ) -> dict[str, int]:
     """Bring papers to ``out``, from arXiv or from a folder: the one call of a cell.
 
     A folder is taken without network, in one of two shapes: a mirror, with
     ``listing.jsonl`` and ``sources/`` as this function leaves them; or packages, each a
     sub-folder with TeX, a ``.tar.gz``, ``.tgz``, ``.tar``, ``.gz``, ``.tex`` or ``.pdf``
-    file. The listing is then that of the folder; a search adds to what is listed.
+    file. The listing is then that of the folder; a search or a list adds to what is listed.
 
     Args:
-        source: a folder, or a query for ``search``.
+        source: a folder; a text file with numbers, for ``ids``; or a query, for ``search``.
         out: the folder that receives listing, sources and failures.
         limit: how many papers a search may list.
         delay_s: seconds between requests, as in ``search``.
+        licences: as in ``download``, for papers from arXiv; those of a folder are yours.
 
     Returns:
         Counts, among them listed and failed; those of the first run if nothing changed.
 
     Raises:
         FileNotFoundError: the folder is not there or holds no papers, or none was found.
-        ValueError, Unanswered, Refused: as in ``search`` and ``download``.
+        ValueError, Unanswered, Refused: as in ``download``.
     """
-    out, folder = Path(out), _folder(source)
-    key = fingerprint(str(source), limit)
-    if folder:
-        key = fingerprint(folder, Path(packages.__file__))  # which packs it
-    with _alone(out):
+    out, place = Path(out), packages.place(source)
+    key = fingerprint(str(source), limit, licences)
+    if place:
+        key = fingerprint(place, licences, Path(packages.__file__))  # which packs it
+    with alone(out):
         if counts := finished(out / "done.json", key):
             return counts
         (out / "done.json").unlink(missing_ok=True)
-        if folder is None:
-            host = _host(delay_s)
-            counts = _search(str(source), out, limit, host)
-            if not counts["listed"]:
-                raise FileNotFoundError(
-                    f"arXiv finds no paper for {source!r}; look for a slip in it, or widen it"
+        if place and place.is_dir():
+            papers = packages.papers(place)
+            if (place / "listing.jsonl").is_file():
+                papers = (
+                    (one, sources.path(place, one).read_bytes) for one in listing(place)
                 )
-            counts |= _download(out, host)
-            failed = read_jsonl(out / "failed.jsonl")
-            if any(failure["tries"] < _RUNS for failure in failed):
-                return counts
-        elif (folder / "listing.jsonl").is_file():
-            mirrored = (
-                (line, _source(folder, line).read_bytes) for line in listing(folder)
-            )
-            counts = _take(mirrored, folder, out)
+            return finish(out / "done.json", key, sources.take(papers, place, out))
+        if place:
+            counts = ids(place, out, delay_s)
         else:
-            counts = _take(packages.papers(folder), folder, out)
+            counts = search(str(source), out, limit, delay_s)
+        if not counts["listed"]:
+            raise FileNotFoundError(
+                f"arXiv finds no paper for {str(source)!r}; look for a slip in it, or widen it"
+            )
+        counts |= download(out, delay_s, licences=licences)
+        if sources.Failures(out).open:
+            return counts
         return finish(out / "done.json", key, counts)
-
-
-def _folder(source: str | Path) -> Path | None:
-    """The folder that is meant, or None if it is a query."""
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return path
-    looks_like_one = re.fullmatch(r"[.~/\\][^\s:]*|[^\s:]+[/\\][^\s:]*", str(source))
-    if (
-        isinstance(source, Path)
-        or looks_like_one
-        and not re.fullmatch(packages.NUMBER, str(source))
-    ):
-        raise FileNotFoundError(
-            f"there is no folder {source}; give a folder with papers, or a query such as "
-            "cat:astro-ph.CO"
-        )
-    return None
-
-
-def _take(papers: Iterable[packages.Taken], folder: Path, out: Path) -> dict[str, int]:
-    """Copy papers of a folder to ``out``: sources first, the listing when they are there."""
-    records, failed = [], {}
-    papers = list(papers)
-    if not papers:
-        raise FileNotFoundError(
-            f"{folder} holds no papers; put source packages there: folders with TeX, "
-            ".tar.gz, .gz, .tex or .pdf files"
-        )
-    for record, content in tqdm(papers, "papers", unit=" papers"):
-        try:
-            served, target = content(), _source(out, record)
-        except (ValueError, OSError) as error:
-            _note(failed, identity(record), error)
-            continue
-        if not target.is_file() or target.read_bytes() != served:
-            with whole_file(target, "wb") as file:
-                file.write(served)
-        records.append(record)
-    records.sort(key=lambda record: (record["id"], record["version"]))
-    write_jsonl(out / "listing.jsonl", records)
-    write_jsonl(out / "failed.jsonl", (failed[key] for key in sorted(failed)))
-    return {"listed": len(records), "failed": len(failed)}
 
 
 def documents(folder: Path | str, target: Path | str) -> dict[str, int]:
@@ -506,33 +506,16 @@ def documents(folder: Path | str, target: Path | str) -> dict[str, int]:
     )
     if (counts := finished(mark, key)) and target.is_file() and removed_file.is_file():
         return counts
-    failed = {}
-    if failures.is_file():
-        failed = {failure["id"]: failure["reason"] for failure in read_jsonl(failures)}
-    here, removed = [], []
-    for record in records:
-        if _source(folder, record).is_file():
-            here.append(record)
-        else:
-            reason = failed.pop(identity(record), "not downloaded yet")
-            removed.append(
-                {"id": identity(record), "step": "download", "reason": reason}
-            )
-    for lost in sorted(failed):
-        removed.append({"id": lost, "step": "collect", "reason": failed[lost]})
+    here, removed = sources.there(folder, records)
     texts = convert.texts(
-        [_source(folder, record) for record in here], folder / "texts"
+        [sources.path(folder, record) for record in here], folder / "texts"
     )
 
     def converted() -> Iterator[Document]:
         for record, text in zip(here, texts):
             if text["reason"]:
-                lost = {
-                    "id": identity(record),
-                    "step": "convert",
-                    "reason": text["reason"],
-                }
-                removed.append(lost)
+                lost = {"id": identity(record), "step": "convert"}
+                removed.append(lost | {"reason": text["reason"]})
             else:
                 yield _document(record, text)
 
@@ -542,7 +525,8 @@ def documents(folder: Path | str, target: Path | str) -> dict[str, int]:
 
 
 def _document(record: dict[str, Any], text: dict[str, str]) -> Document:
-    number, is_arxiv = record["id"], re.fullmatch(packages.NUMBER, record["id"])
+    number, is_arxiv = record["id"], re.fullmatch(listings.NUMBER, record["id"])
+    version = f"v{record['version']}" if record["version"] else ""
     published = record["published"][:4]
     if is_arxiv and not published:  # the id begins with year and month, since 1991
         short = int(re.search(r"\d\d", number)[0])
@@ -555,35 +539,48 @@ def _document(record: dict[str, Any], text: dict[str, str]) -> Document:
         authors=tuple(record["authors"]),
         year=int(published) if published.isdigit() else None,
         licence=record["licence"],
-        url=f"https://arxiv.org/abs/{number}v{record['version']}" if is_arxiv else "",
+        url=f"https://arxiv.org/abs/{number}{version}" if is_arxiv else "",
     )
+
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "--out": {"required": True, "help": "folder of the listing"},
+    "--limit": {"type": int, "default": 100, "help": "papers at most"},
+    "--author": {"default": "", "help": "a name"},
+    "--set": {"dest": "spec", "required": True, "help": "such as physics:astro-ph"},
+    "--category": {"dest": "categories", "action": "append", "default": []},
+    "--from": {"dest": "since", "help": "first day, 2024-07-01"},
+    "--until": {"help": "last day"},
+    "--licences": {"choices": ("study", "public"), "default": "study"},
+    "--only-listed": {"action": "store_true", "help": "no papers but the listing's"},
+    "--delay": {"dest": "delay_s", "type": float, "default": DELAY_S},
+    "--contact": {"default": "", "help": "your e-mail address, for arXiv"},
+}
+_COMMANDS = {
+    "search query": (search, "out limit author category from until delay contact"),
+    "ids source": (ids, "out delay contact"),
+    "harvest": (harvest, "out set from until category licences delay contact"),
+    "snapshot file": (snapshot, "out category from until licences"),
+    "tars folder": (tars, "out only-listed"),
+    "download": (download, "out licences delay contact"),
+    "manifest file": (bulk.quote, "from until"),
+}
+"""Each command with what stands behind it, its function and its options."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; gives the exit status: 0, or 2 after an error in one sentence."""
     parser = argparse.ArgumentParser(prog="arxiv.py", description="Papers from arXiv.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    searching = commands.add_parser("search", help="add papers to a listing")
-    searching.add_argument(
-        "query", help='such as: cat:astro-ph.CO AND abs:"dark energy"'
-    )
-    searching.add_argument("--limit", type=int, default=100, help="papers at most")
-    downloading = commands.add_parser("download", help="fetch the sources of a listing")
-    for command in (searching, downloading):
-        command.add_argument(
-            "--out", type=Path, required=True, help="folder of the listing"
-        )
-        command.add_argument(
-            "--delay", type=float, default=DELAY_S, help="seconds between requests"
-        )
-    settings = parser.parse_args(arguments)
+    commands = parser.add_subparsers(required=True)
+    for words, (call, options) in _COMMANDS.items():
+        name, *wanted = words.split()
+        command = commands.add_parser(name, help=call.__doc__.partition("\n")[0])
+        command.set_defaults(call=call)
+        for option in [*wanted, *(f"--{option}" for option in options.split())]:
+            command.add_argument(option, **_OPTIONS.get(option, {}))
+    asked = vars(parser.parse_args(arguments))
     try:
-        if settings.command == "search":
-            counts = search(
-                settings.query, settings.out, settings.limit, settings.delay
-            )
-        else:
-            counts = download(settings.out, settings.delay)
+        said = asked.pop("call")(**asked)
     except (ValueError, OSError) as error:
         print(f"arxiv.py: {error}", file=sys.stderr)
         return 2
@@ -592,7 +589,9 @@ def main(arguments: list[str] | None = None) -> int:
             "arxiv.py: interrupted; the same command goes on from here", file=sys.stderr
         )
         return 130
-    print(", ".join(f"{count} {what}" for what, count in counts.items()))
+    if isinstance(said, dict):
+        said = ", ".join(f"{count} {what}" for what, count in said.items())
+    print(said)
     return 0
 
 

@@ -19,6 +19,7 @@ from IPython.display import HTML
 from matplotlib.axes import Axes
 
 from cosmosage import books, latex, plots, report
+from cosmosage import listing as listings
 from cosmosage.documents import (
     read_documents,
     read_json,
@@ -34,7 +35,7 @@ class Scale:
     """How large a run is: one word at the top of the notebook chooses between two."""
 
     papers: str
-    """A folder below the repository, or a query to arXiv (arxiv.org/help/api)."""
+    """A folder below the repository, a file of numbers, or a query to arXiv."""
     books: str
     """A folder of books below the repository."""
     questions: str
@@ -64,6 +65,8 @@ class Scale:
     """An answer's length at most."""
     delay_s: float = 3.0
     """arXiv's terms: one request every three seconds."""
+    licences: str = "study"
+    """Papers that may be read at home; "public": that may be handed on, changed."""
 
 
 SCALES = {
@@ -204,7 +207,7 @@ def start(
 
     Args:
         scale: ``sample`` or ``full``.
-        papers: a folder of papers of one's own (or another query).
+        papers: a folder of papers of one's own (or a file of numbers, or another query).
         books_folder: a folder of books of one's own.
         name: of the run's folder below ``data/``; by default the scale's, and for papers or
             books of one's own that with the folders' names.
@@ -230,7 +233,7 @@ def start(
             folder = Path(path).expanduser()
             if field == "books" and not folder.is_dir():
                 raise FileNotFoundError(f"there is no folder {path} with books in it")
-            found = str(folder.resolve()) if folder.is_dir() else path
+            found = str(folder.resolve()) if folder.exists() else path
             settings = replace(settings, **{field: found})
     if own and name is None:
         parts = [scale, *(Path(path).resolve().name for path in own)]
@@ -268,7 +271,7 @@ def listing(run: Run) -> pd.DataFrame:
     """The papers that were collected, by id, with what became of each."""
     texts = {document.id for path in run.documents for document in read_documents(path)}
     rows = []
-    for record in read_jsonl(run / "arxiv" / "listing.jsonl"):
+    for record in listings.read(run / "arxiv"):
         name = f"{record['id']}v{record['version']}"
         known = {f"arxiv:{name}", f"paper:{record['id']}"}
         rows.append(
@@ -276,11 +279,24 @@ def listing(run: Run) -> pd.DataFrame:
                 "paper": name,
                 "title": record["title"],
                 "published": record["published"][:10],
-                "licence": record["licence"].removesuffix("/").partition("://")[2],
+                "licence": listings.licence_name(record["licence"]) or "not told",
                 "text": "yes" if known & texts else "no",
             }
         )
     return table(rows)
+
+
+def licences(run: Run) -> pd.DataFrame:
+    """The papers' licences: how many have each, and whether their text may be handed on."""
+    counts = Counter(paper["licence"] for paper in listings.read(run / "arxiv"))
+    lines = []
+    for licence, count in counts.most_common():
+        name = listings.licence_name(licence) or "not told"
+        line = {"licence": name, "papers": count}
+        line["share"] = f"{100 * count / counts.total():.1f} %"
+        public = listings.may_use(licence, "public")
+        lines.append(line | {"text may be handed on": "yes" if public else "no"})
+    return table(lines)
 
 
 def shelf(run: Run) -> pd.DataFrame:

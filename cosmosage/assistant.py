@@ -32,6 +32,7 @@ from cosmosage.documents import (
     read_jsonl,
     write_jsonl,
 )
+from cosmosage.listing import licence_name
 from cosmosage.models import chat_prompt, complete, load, stream
 from cosmosage.retrieval import Index, Passage, words
 
@@ -447,22 +448,16 @@ def _facts(source: Passage) -> list[str]:
     who = ", ".join(names[:3]) + (" et al." if len(names) > 3 else "")
     where = f"{_line(source.document)}, passage {source.number + 1}"
     year = str(source.year or "")
-    facts = [_line(source.title) or where, who, year, _licence(source.licence), where]
+    facts = [
+        _line(source.title) or where,
+        who,
+        year,
+        licence_name(_line(source.licence)) or "licence not known",
+        where,
+    ]
     return [
         fact for place, fact in enumerate(facts) if fact and fact not in facts[:place]
     ]
-
-
-def _licence(licence: str) -> str:
-    """A licence's usual short name, from its address if it is one."""
-    licence = _line(licence)
-    if found := re.search(r"creativecommons\.org/licenses/([a-z-]+)/([\d.]+)", licence):
-        return f"CC {found[1].upper()} {found[2]}"
-    if found := re.search(r"creativecommons\.org/publicdomain/zero/([\d.]+)", licence):
-        return f"CC0 {found[1]}"
-    if "arxiv.org/licenses/nonexclusive-distrib" in licence:
-        return "arXiv's non-exclusive licence"
-    return licence or "licence not known"
 
 
 def _address(source: Passage) -> str:

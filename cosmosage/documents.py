@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, IO
 
+import filelock
+
 
 @dataclass(frozen=True)
 class Document:
@@ -124,6 +126,28 @@ def whole_file(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
     finally:
         with contextlib.suppress(FileNotFoundError):  # it has its name, or is left over
             os.unlink(name)
+
+
+@contextlib.contextmanager
+def alone(folder: Path | str) -> Iterator[None]:
+    """Keep other processes out of a folder while this one works in it; reentrant.
+
+    Raises:
+        BlockingIOError: another process is at work there.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".lock", timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise BlockingIOError(
+            f"another process is at work in {folder}; wait until it has ended, or end it"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_json(path: Path | str, record: Any) -> None:

@@ -154,6 +154,7 @@ class Host:
         address: ``http://host:port`` or ``https://host``, with nothing behind it.
         agent: what the host reads as User-Agent; a contact address belongs in it.
         delay_s: seconds between an answer and the next request, over all processes.
+        pace: the name under which hosts share their turns; by default each has its own.
         tries: how often one file is asked for before it is left.
         most_bytes: the largest body that is taken.
 
@@ -167,6 +168,7 @@ class Host:
         agent: str,
         *,
         delay_s: float,
+        pace: str = "",
         tries: int = 8,
         most_bytes: int = 512 * 2**20,
     ):
@@ -181,7 +183,7 @@ class Host:
         self.address = address
         self.most_bytes = most_bytes
         self.tries = tries
-        self._turn = Turn(parts.netloc, delay_s)
+        self._turn = Turn(pace or parts.netloc, delay_s)
         self._session = _Session()
         self._session.max_redirects = 5
         self._session.mount(address, _Adapter(self._turn))

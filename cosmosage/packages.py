@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-NUMBER = r"\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7}"
-"""A paper's number at arXiv, since 2007 and before, without its version."""
+from cosmosage.listing import NUMBER, record
 
 Taken = tuple[dict[str, Any], Callable[[], bytes]]
 """A line of the listing, and what gives its bytes or raises a ValueError."""
@@ -39,9 +38,11 @@ _TEX = (".tex", ".ltx")
 
 _MOST_FILES = 5_000
 _MOST_BYTES = 512 * 2**20  # of a package; arXiv itself stops far below
-_MOST_UNPACKED = (
-    4 * 2**30
-)  # bytes; the largest sources at arXiv unpack to some hundred MB
+_MOST_UNPACKED = 2**30  # bytes; the largest sources at arXiv unpack to some hundred MB
+
+
+class Unended(ValueError):
+    """A file without the mark that ends its format: cut off, or made without it."""
 
 
 def kind(path: Path | str) -> str:
@@ -75,9 +76,11 @@ def kind(path: Path | str) -> str:
         return "tar.gz" if is_tar else "gz"
     if start.startswith(b"%PDF-"):
         if b"%%EOF" not in end:
-            raise ValueError("a PDF file without its end")
+            raise Unended("a PDF file without its end")
         return "pdf"
     if start.startswith(b"%!"):
+        if start.startswith(b"%!PS-Adobe") and b"%%EOF" not in end:
+            raise Unended("a PostScript file without its end")
         return "ps"
     if is_tar:
         return "tar"
@@ -103,19 +106,13 @@ def _unpacked_start(file: IO[bytes]) -> bytes:
     return start
 
 
-def record(number: str, version: int) -> dict[str, Any]:
-    """A line of the listing for a paper of which nothing else is known."""
-    return {
-        "id": number,
-        "version": version,
-        "title": "",
-        "authors": [],
-        "abstract": "",
-        "categories": [],
-        "published": "",
-        "updated": "",
-        "licence": "",
-    }
+def numbered(label: str) -> tuple[str, int] | None:
+    """The number and version (0: not told) in a file's name, without its ending."""
+    found = _LABEL.fullmatch(label)
+    if not found:
+        return None
+    number = found["new"] or f"{found['archive']}/{found['old']}"
+    return number, int(found["version"] or 0)
 
 
 def papers(folder: Path) -> Iterator[Taken]:
@@ -129,12 +126,8 @@ def papers(folder: Path) -> Iterator[Taken]:
     """
     taken: dict[str, Path] = {}
     for label, path in find(folder):
-        found = _LABEL.fullmatch(label)
-        if not found:
-            line = record(_plain(label), 1)
-        else:
-            number = found["new"] or f"{found['archive']}/{found['old']}"
-            line = record(number, int(found["version"] or 1))
+        number, version = numbered(label) or (_plain(label), 1)
+        line = record(number, version or 1)
         first = taken.setdefault(line["id"], path)
         if first is path:
             yield line, functools.partial(served, path)
@@ -150,6 +143,28 @@ def _plain(label: str) -> str:
 
 def _refuse(reason: str) -> bytes:
     raise ValueError(reason)
+
+
+def place(source: str | Path) -> Path | None:
+    """The folder or file that a person means, or None if it is a query.
+
+    Raises:
+        FileNotFoundError: it looks like a path, and nothing is there.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir() or path.is_file():
+        return path
+    looks_like_one = re.fullmatch(r"[.~/\\][^\s:]*|[^\s:]+[/\\][^\s:]*", str(source))
+    if (
+        isinstance(source, Path)
+        or looks_like_one
+        and not re.fullmatch(NUMBER, str(source))
+    ):
+        raise FileNotFoundError(
+            f"there is no folder {source}; give a folder with papers, or a query such as "
+            "cat:astro-ph.CO"
+        )
+    return None
 
 
 def find(folder: Path) -> list[tuple[str, Path]]:

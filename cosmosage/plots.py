@@ -5,6 +5,7 @@ back. Colours are told apart without colour vision and in grey; what is inside t
 drawn open and grey, so that it cannot be taken for a gain.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
+from cosmosage import listing
 from cosmosage.documents import passages as passages_of
 from cosmosage.documents import read_documents, read_jsonl
 
@@ -46,6 +49,42 @@ def lengths(files: Sequence[Path], ax: Axes | None = None) -> Axes:
     )
     ax.set(xscale="log", xlabel="length / words", ylabel="documents")
     ax.legend(frameon=False)
+    return ax
+
+
+def papers(folder: Path, ax: Sequence[Axes] | None = None) -> Sequence[Axes]:
+    """What was listed: papers by year of submission, by first category, by licence.
+
+    Args:
+        folder: with ``listing.jsonl``.
+        ax: three axes.
+    """
+    if ax is None:
+        ax = plt.subplots(
+            1, 3, figsize=(11, 3), layout="constrained", width_ratios=(3, 2, 2)
+        )[1]
+    years, categories, licences = Counter(), Counter(), Counter()
+    for paper in listing.read(folder):
+        years[int(paper["published"][:4] or 0)] += 1
+        categories[next(iter(paper["categories"]), "none told")] += 1
+        licences[listing.licence_name(paper["licence"]) or "not told"] += 1
+    unknown = years.pop(0, 0)
+    axes(ax[0]).bar(list(years), list(years.values()), color=BLUE)
+    ax[0].xaxis.set_major_locator(MaxNLocator(integer=True))
+    told = f" ({unknown} without one)" if unknown else ""
+    ax[0].set(xlabel=f"year of submission{told}", ylabel="papers")
+    for part, counts, what in (
+        (ax[1], categories, "first category"),
+        (ax[2], licences, "licence"),
+    ):
+        most = counts.most_common(8)
+        if rest := counts.total() - sum(count for _, count in most):
+            most.append((f"{len(counts) - 8} others", rest))
+        bars = axes(part).barh(*zip(*most), color=BLUE) if most else ()
+        if most:
+            part.bar_label(bars, padding=3)
+        part.margins(x=0.15)
+        part.set(xlabel="papers", ylabel=what, ylim=(max(3, len(most)) - 0.5, -0.5))
     return ax
 
 

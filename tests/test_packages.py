@@ -34,7 +34,8 @@ def tar(mode):
         (TEX, "tex"),
         ("% Müller\n\\section{}".encode("latin-1"), "tex"),
         (b"%PDF-1.5\n" + LONG + b"\n%%EOF\n", "pdf"),
-        (b"%!PS-Adobe-2.0\n", "ps"),
+        (b"%!PS-Adobe-2.0\n" + LONG + b"\n%%EOF\n", "ps"),
+        (b"%!\n", "ps"),
     ],
 )
 def test_kinds(tmp_path, content, kind):
@@ -54,6 +55,7 @@ def test_kinds(tmp_path, content, kind):
         (ZIPPED[:-8] + bytes(8), "a damaged gzip file"),
         (ZIPPED[:100_000] + b"\xff" + ZIPPED[100_001:], "a damaged gzip file"),
         (b"%PDF-1.5\n%%EOF\n" + LONG, "a PDF file without its end"),
+        (b"%!PS-Adobe-2.0\n" + LONG, "a PostScript file without its end"),
         (b"PK\x03\x04\x00\x00", "neither TeX"),
     ],
 )
