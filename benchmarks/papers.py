@@ -18,6 +18,7 @@ import json
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -157,6 +158,28 @@ def survived(folder: Path, scripts: int, kills: int) -> None:
     print(f"{kills} runs with {killed} kills in the middle: {whole} runs whole")
 
 
+def interrupted(folder: Path, times: int) -> None:
+    """How soon a download ends when it is interrupted, in the pause between two requests."""
+    seconds = []
+    with running(folder / "papers", {}) as server:
+        for _ in range(times):
+            out = folder / f"interrupt-{len(seconds)}"
+            out.mkdir()
+            lines = (folder / "papers" / "listing.jsonl").read_text("utf-8")
+            (out / "listing.jsonl").write_text(lines, "utf-8")
+            before = len(server.requests)
+            process = started("download", "--out", out, "--delay", "3")
+            while len(server.requests) == before:
+                time.sleep(0.01)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            began = time.perf_counter()
+            assert process.wait() == 130
+            seconds.append(time.perf_counter() - began)
+    most = max(seconds)
+    print(f"{times} interrupts: ended after {most:.2f} s at most")
+
+
 @contextlib.contextmanager
 def running(folder: Path, script: dict) -> Iterator[small_arxiv.ArxivServer]:
     """A small arXiv in this process, so that its requests can be counted."""
@@ -168,7 +191,8 @@ def running(folder: Path, script: dict) -> Iterator[small_arxiv.ArxivServer]:
 
 def started(*arguments: Any) -> subprocess.Popen:
     """``python arxiv.py`` with arguments, started."""
-    words = [sys.executable, ROOT / "arxiv.py", *arguments, "--delay", "0"]
+    words = [sys.executable, ROOT / "arxiv.py", arguments[0], "--delay", "0"]
+    words += arguments[1:]  # in which another delay may stand
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(list(map(str, words)), **silent)
 
@@ -205,6 +229,7 @@ def main() -> None:
         speed(folder, asked.records, asked.sources)
         snapshots(folder, asked.snapshots)
         survived(folder, asked.scripts, asked.kills)
+        interrupted(folder, 5)
 
 
 if __name__ == "__main__":
