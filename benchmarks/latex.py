@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -42,26 +42,42 @@ def pylatexenc(_package: Package, source: str) -> str:
     return str(module.LatexNodes2Text(math_mode="verbatim").latex_to_text(source))
 
 
+@contextlib.contextmanager
+def unpacked(package: Package, source: str) -> Iterator[Path]:
+    """The package's texts in a folder, the main file under a name of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in package.files.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        main_file = Path(folder, "benchmark-main.tex")
+        main_file.write_text(source, "utf-8")
+        yield main_file
+
+
+def arxiv_md(package: Package, source: str) -> str:
+    """arxiv-md, without assets."""
+    module = importlib.import_module("arxiv_md")
+    options = module.ConvertOptions(render_assets=False)
+    with unpacked(package, source) as file:
+        return str(module.convert_path(file, options).markdown)
+
+
 def child(*command: str) -> Converter:
-    """A converter that is a program: the package in a folder, the main file's name last."""
+    """A converter that is a program: called in the package's folder, main file last."""
 
     def convert(package: Package, source: str) -> str:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, data in package.files.items():
-                path = Path(folder, name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
-            Path(folder, "benchmark-main.tex").write_text(source, "utf-8")
+        with unpacked(package, source) as file:
             run = subprocess.run(
-                [*command, "benchmark-main.tex"],
-                cwd=folder,
+                [*command, file.name],
+                cwd=file.parent,
                 capture_output=True,
                 text=True,
                 errors="replace",
                 timeout=LIMIT_S,
                 check=False,
             )
-            return run.stdout
+        return run.stdout
 
     return convert
 
@@ -69,18 +85,25 @@ def child(*command: str) -> Converter:
 def converters() -> dict[str, Converter]:
     """Ours, and the peers that are here; those that are not are said to be absent."""
     found: dict[str, Converter] = {"cosmosage": ours}
-    if importlib.util.find_spec("pylatexenc"):
-        found["pylatexenc"] = pylatexenc
-    else:
-        print("pylatexenc: not installed, left out")
-    for program, command in {
-        "pandoc": ("pandoc", "-f", "latex", "-t", "markdown", "--wrap=none"),
+    for name, module, call in (
+        ("pylatexenc", "pylatexenc", pylatexenc),
+        ("arxiv-md", "arxiv_md", arxiv_md),
+    ):
+        if importlib.util.find_spec(module):
+            found[name] = call
+        else:
+            print(f"{name}: not installed, left out")
+    pandoc = "pandoc"
+    if importlib.util.find_spec("pypandoc"):  # pypandoc_binary brings the program along
+        pandoc = importlib.import_module("pypandoc").get_pandoc_path()
+    for name, command in {
+        "pandoc": (pandoc, "-f", "latex", "-t", "markdown", "--wrap=none"),
         "detex": ("detex", "-l"),
     }.items():
-        if shutil.which(program):
-            found[program] = child(*command)
+        if shutil.which(command[0]):
+            found[name] = child(*command)
         else:
-            print(f"{program}: not on the PATH, left out")
+            print(f"{name}: not installed, left out")
     return found
 
 
