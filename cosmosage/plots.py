@@ -38,8 +38,8 @@ def lengths(files: Sequence[Path], ax: Axes | None = None) -> Axes:
         path.name.partition(".")[0]: [len(d.text.split()) for d in read_documents(path)]
         for path in files
     }
-    longest = max((max(counts, default=1) for counts in words.values()), default=1)
-    edges = np.geomspace(50, max(100, longest), 24)
+    every = [count for counts in words.values() for count in counts] or [1]
+    edges = np.geomspace(max(1, 0.7 * min(every)), max(100, 1.4 * max(every)), 24)
     ax.hist(
         list(words.values()),
         bins=edges,

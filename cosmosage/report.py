@@ -30,7 +30,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; margin: 0
 """
 
 _PRE = (
-    "white-space:pre-wrap;overflow-wrap:anywhere;font-size:85%;text-align:left;"
+    "white-space:pre-wrap;overflow-wrap:anywhere;word-break:normal;font-size:85%;text-align:left;"
     "max-height:32em;overflow:auto;margin:0"
 )
 
