@@ -191,6 +191,8 @@ def serve(work: Callable[[Any, Callable[[Any], None]], Any], memory_bytes: int) 
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)  # what libraries print must not mix with the answers
+        # nor come late: the last line on standard error is to be the reason of a death
+        sys.stdout.reconfigure(line_buffering=True)
 
         def say(**message: Any) -> None:
             answers.write(json.dumps(message) + "\n")

@@ -49,6 +49,7 @@ def _unruly(tmp_path, monkeypatch):
     """A module that does what it is asked."""
     (tmp_path / "unruly.py").write_text(UNRULY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # as on a bare machine
 
 
 @pytest.fixture(name="child")
