@@ -195,7 +195,18 @@ def _expanded(engine: Any, body: list[str]) -> list[str]:
     return out
 
 
-COMMON.update({name: Macro(name, [], []) for name in ("\\empty", "\\@empty")})
+COMMON.update(
+    {
+        name: Macro(name, [None] * count, body)
+        for name, count, body in (
+            ("\\empty", 0, []),
+            ("\\@empty", 0, []),
+            ("\\@firstofone", 1, ["#1"]),
+            ("\\@firstoftwo", 2, ["#1"]),
+            ("\\@secondoftwo", 2, ["#2"]),
+        )
+    }
+)
 
 
 @command(COMMON, "global", expandable=True)
