@@ -146,7 +146,7 @@ ROWS = [
         r"Eq.~(\ref{b}).\begin{equation}x\label{b}\end{equation}\eqref{b}",
         "Eq. (1).\n\n$$x$$\n\n(1)",
     ),
-    (r"\section{A}\subsection{B}\label{b}\autoref{b}", "## A\n\n### B\n\nSection 1.1"),
+    (r"\section{A}\subsection{B}\label{b}\autoref{b}", "## A\n\n### B\n\nsubsection 1.1"),
     (
         r"\begin{figure}\caption{c\label{f}}\end{figure}Figure~\ref{f}",
         "Figure 1\n\nFigure 1: c",

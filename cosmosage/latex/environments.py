@@ -181,6 +181,7 @@ def _begin(engine: Reader, _token: str) -> None:
         _begin_list(engine, name, _LISTS[base])
     elif base in _ACKNOWLEDGMENTS:
         engine.front_open = False
+        engine.paragraph()
         heading(engine, 1, "Acknowledgments")
         engine.push("environment", name, engine.table, close=_end_block)
     elif name in engine.environments:
@@ -232,27 +233,35 @@ def _begin_plain(engine: Reader, name: str, base: str) -> None:
     if base in _PLAIN:
         take(engine, _PLAIN[base])
     else:
-        if base == "proof":
-            engine.paragraph()
-            engine.out.append("**Proof.** ")
-        elif base not in _PLAIN:
+        if base != "proof":
             engine.drop(
                 f"\\begin{{{name[:60]}}}", "unknown environment; its text is kept"
             )
-        if engine.peek() == "[":
-            engine.optional()
+        given = engine.optional() if engine.peek() == "[" else None
+        if base == "proof":
+            engine.paragraph()
+            engine.push("environment", name, engine.table, close=_end_block)
+            engine.stack.extend(reversed(["**", *(given or ["Proof"]), ".** "]))
+            return
     if base in ("appendix", "appendices"):
         TEXT["\\appendix"](engine, "\\appendix")
     if base == "subequations":
+        if engine.parent:
+            return
         engine.step("equation")
-        engine.counters["equation"] -= 1
+        engine.parent = engine.current[0]
+        engine.counters["subequation"] = engine.counters["equation"]
+        engine.counters["equation"] = 0
     elif base not in ("small", "footnotesize", "linenumbers", "otherlanguage"):
         engine.paragraph()
     engine.push("environment", name, engine.table, close=_end_block)
 
 
 def _end_block(engine: Reader, frame: Any, _captured: list[str]) -> None:
-    if frame.name not in ("small", "footnotesize", "linenumbers", "subequations"):
+    if frame.name == "subequations":
+        engine.parent = ""
+        engine.counters["equation"] = engine.counters.get("subequation", 0)
+    elif frame.name not in ("small", "footnotesize", "linenumbers"):
         engine.paragraph()
 
 
@@ -331,7 +340,7 @@ def _begin_theorem(engine: Reader, name: str, base: str) -> None:
     shown, counter = engine.theorems.get(base, (_THEOREMS.get(base, base), base))
     note = engine.optional()
     number = ""
-    if name == base:
+    if name == base and counter:
         engine.step(counter)
         number = " " + engine.current[0]
         engine.current = (engine.current[0], shown.lower())

@@ -24,6 +24,8 @@ SCANNED = (
 STOP = "\x07stop"
 
 _NUMBER = re.compile(r"\s*=?\s*([+-]?)\s*(\d+)\s?")
+_CODE = re.compile(r"\s*=?\s*(?:\"([0-9A-F]+)|'([0-7]+)|`(.))\s?", re.S)
+_BLANKS = re.compile(r"\s+")
 _DIMENSION = re.compile(
     r"\s*=?\s*[+-]?\s*(?:\d+[.,]?\d*|[.,]\d+)?\s*"
     r"(?:(?:true\s*)?(?:pt|cm|mm|in|ex|em|bp|pc|dd|cc|sp|mu|px|fil+)\b\s?)?"
@@ -33,7 +35,7 @@ _DIMENSION = re.compile(
 class Macro:
     """A user's definition. Called with the engine it puts its body in front of the input."""
 
-    __slots__ = ("name", "parameters", "default", "body", "plain")
+    __slots__ = ("name", "parameters", "default", "body", "plain", "prefix")
 
     def __init__(
         self,
@@ -41,8 +43,10 @@ class Macro:
         parameters: list[Any],
         body: list[str],
         default: list[str] | None = None,
+        prefix: tuple[str, ...] = (),
     ) -> None:
         self.name = name
+        self.prefix = prefix
         self.parameters = parameters
         self.default = default
         self.body = body[::-1]
@@ -56,6 +60,8 @@ class Macro:
 
     def expansion(self, engine: "Expander") -> list[str]:
         """The body, reversed, with the arguments that follow in the input put in."""
+        if self.prefix:
+            engine.expect(self.prefix)
         if not self.parameters:
             return self.body
         arguments = []
@@ -268,6 +274,17 @@ class Expander:
         self._scanned += start - index
         return None
 
+    def expect(self, prefix: tuple[str, ...]) -> None:
+        """Take what a ``\\def`` wants to see in front of its first argument."""
+        for wanted in prefix:
+            token = self.peek()
+            if token == wanted:
+                self.stack.pop()
+            elif token[:1] == wanted and wanted != "\\":
+                self.stack[-1] = token[1:]
+            elif wanted != " ":
+                return
+
     def delimited(self, delimiter: list[str]) -> list[str]:
         """Take everything up to a delimiter (tokens, single characters), and the delimiter."""
         if not delimiter:
@@ -282,7 +299,7 @@ class Expander:
                 stack.append(token)
                 break
             if len(token) > 1 and token[0] not in "\\#\f\x02":
-                stack.extend(reversed(token))
+                stack.extend(reversed(_BLANKS.sub(" ", token)))
                 token = stack.pop()
             if token == "{":
                 depth += 1
@@ -363,6 +380,12 @@ class Expander:
                 if rest := token[match.end() :]:
                     self.stack.append(rest)
                 return int((match[1] + match[2])[:10])
+            if match := _CODE.match(token):
+                if rest := token[match.end() :]:
+                    self.stack.append(rest)
+                return _code(match)
+            if token == "`" and self.stack:
+                return ord(self.stack.pop()[-1])
             if token in ("\\value", "\\@value"):
                 return self.counters.get(self.word(), 0)
             if token[:3] == "\\c@":
@@ -439,13 +462,13 @@ class Expander:
             tokens.append(token)
         return "\\" + self.plain(tokens)
 
-    def skip_branch(self, stop_at_else: bool) -> None:
-        """Skip the branch of a conditional that is not taken, nested ones with it."""
+    def skip_branch(self, stop_at_else: bool, stop_at_or: bool = False) -> str:
+        """Skip the branch of a conditional that is not taken; what ended it."""
         stack = self.stack
         depth = 0
         start = index = len(stack)
         if self._scanned > self._scan_limit:
-            return
+            return ""
         while index:
             index -= 1
             token = stack[index]
@@ -453,10 +476,16 @@ class Expander:
                 if token == STOP:
                     break
                 continue
-            if not depth and (token == "\\fi" or token == "\\else" and stop_at_else):
+            if not depth and (
+                token == "\\fi"
+                or token == "\\else"
+                and stop_at_else
+                or token == "\\or"
+                and stop_at_or
+            ):
                 self._scanned += start - index
                 del stack[index:]
-                return
+                return token
             if token == "\\fi":
                 depth -= 1
             elif token[:3] == "\\if" and getattr(
@@ -465,6 +494,7 @@ class Expander:
                 depth += 1
         self._scanned += start - index
         self.drop("\\if", "a conditional without its \\fi")
+        return ""
 
     def find_end(self, environment: str) -> int | None:
         """Where on the stack the ``\\end`` of an environment lies whose ``\\begin`` was read."""
@@ -493,6 +523,13 @@ class Expander:
 
 def _nothing(_engine: Any, _token: str) -> None:
     """A control sequence without effect."""
+
+
+def _code(match: re.Match[str]) -> int:
+    """The number that hexadecimal or octal digits or a character's code write."""
+    if match[3]:
+        return ord(match[3])
+    return int(match[1][:8], 16) if match[1] else int(match[2][:8], 8)
 
 
 def _one_group(tokens: list[str]) -> bool:

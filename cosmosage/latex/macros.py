@@ -166,18 +166,21 @@ def _define_rest(engine: Any, name: str, token: str) -> None:
     while stack and stack[-1] != "{" and len(pattern) < 100 and stack[-1] != "}":
         pattern.append(stack.pop())
     parameters: list[Any] = []
+    prefix: list[str] = []
     for part in pattern:
         if part[0] == "#" and part[1:].isdigit():
             parameters.append(None)
-        elif parameters:
-            characters = [part] if part[0] in "\\\f" else list(part)
+            continue
+        characters = [part] if part[0] in "\\\f" else list(re.sub(r"\s+", " ", part))
+        if parameters:
             parameters[-1] = (parameters[-1] or []) + characters
-    if parameters and isinstance(parameters[-1], list) and parameters[-1] == [" "]:
-        parameters[-1] = None
+        else:
+            prefix += characters
     body = engine.argument()
     if token in ("\\edef", "\\xdef"):
         body = _expanded(engine, body)
-    _user_define(engine, Macro(name, parameters, body), token in ("\\gdef", "\\xdef"))
+    macro = Macro(name, parameters, body, prefix=tuple(prefix))
+    _user_define(engine, macro, token in ("\\gdef", "\\xdef"))
 
 
 def _expanded(engine: Any, body: list[str]) -> list[str]:
@@ -192,7 +195,32 @@ def _expanded(engine: Any, body: list[str]) -> list[str]:
     return out
 
 
-@command(COMMON, "let futurelet")
+COMMON.update(
+    {
+        name: Macro(name, [None] * count, body)
+        for name, count, body in (
+            ("\\empty", 0, []),
+            ("\\@empty", 0, []),
+            ("\\@firstofone", 1, ["#1"]),
+            ("\\@firstoftwo", 2, ["#1"]),
+            ("\\@secondoftwo", 2, ["#2"]),
+        )
+    }
+)
+
+
+@command(COMMON, "global", expandable=True)
+def _global(engine: Any, _token: str) -> None:
+    """A definition that outlives its group."""
+    engine.skip_blanks()
+    while engine.peek() in ("\\long", "\\outer", "\\protected"):
+        engine.stack.pop()
+    names = {"\\def": "\\gdef", "\\edef": "\\xdef", "\\let": "\\glet"}
+    if engine.peek() in names:
+        engine.stack[-1] = names[engine.peek()]
+
+
+@command(COMMON, "let glet futurelet")
 def _let(engine: Any, token: str) -> None:
     name = engine.name()
     if token == "\\futurelet":
@@ -220,12 +248,13 @@ def _let(engine: Any, token: str) -> None:
     if target[0] == "\\relax" and present is not None:
         return
     meanings = [table.get(target[0]) for table in engine.tables]
+    everywhere = token == "\\glet"
     if isinstance(meanings[0], Macro):
-        engine.define(name, meanings[0])
+        engine.define(name, meanings[0], everywhere)
     elif target[0] in ("{", "}") or not any(meanings):
-        engine.define(name, Macro(name, [], target))
+        engine.define(name, Macro(name, [], target), everywhere)
     else:
-        engine.define(name, None)
+        engine.define(name, None, everywhere)
         for table, meaning in zip(engine.tables, meanings):
             # the handler sees the name that it was written for
             table[name] = (
@@ -437,7 +466,7 @@ def _loop(engine: Any, _token: str) -> None:
 
 @command(
     COMMON,
-    "fi relax protect noexpand unexpanded long outer global protected immediate makeatletter"
+    "fi relax protect noexpand unexpanded long outer protected immediate makeatletter"
     " makeatother leavevmode ignorespaces unskip allowbreak nobreak break null strut"
     " selectfont endcsname expandonce endgroup@",
     expandable=True,

@@ -15,7 +15,7 @@ from cosmosage.latex.primitives import COMMON
 from cosmosage.latex.symbols import PREFIXES, SKY, UNITS
 
 MATHS: dict[str, Handler] = dict(COMMON)
-COLUMN, ROW = "\x0e", "\x0f"
+COLUMN, ROW, NUMBER = "\x0e", "\x0f", "\x12"
 
 # environment: whether each row has a number of its own
 DISPLAYS = {
@@ -98,7 +98,12 @@ def _finish(engine: Any, frame: Any, captured: list[str]) -> None:
     text = "".join(captured)
     text = _NEEDLESS.sub(r"\1", _SPACES.sub(" ", text))
     text = _EMPTY_TEXT.sub("", text)
-    if not frame.display:
+    if frame.display:
+        text = text.partition(NUMBER)[0]
+    else:
+        if text in ("\\_", "\\%", "\\&", "\\#"):
+            engine.out.append(text[1:])
+            return
         text = text.replace(ROW, " ").replace(COLUMN, " ").strip()
         text = re.sub(r"^(?:\{\}|\\[ ,;!])+|(?<!\\)(?:\\[ ,;!])+$", "", text).strip()
         if text:
@@ -345,6 +350,50 @@ def _end_text(engine: Any, _frame: Any, _captured: list[str]) -> None:
     engine.out.append("}")
 
 
+@command(MATHS, "eqno leqno")
+def _eqno(engine: Any, _token: str) -> None:
+    """Plain TeX's number of a display: what stands behind it."""
+    engine.out.append(NUMBER)
+
+
+_PLAIN_TEX = {
+    "\\matrix": "matrix",
+    "\\pmatrix": "pmatrix",
+    "\\bordermatrix": "matrix",
+    "\\cases": "cases",
+    "\\eqalign": "aligned",
+    "\\eqalignno": "aligned",
+    "\\leqalignno": "aligned",
+    "\\displaylines": "gathered",
+}
+
+
+@command(MATHS, " ".join(name[1:] for name in _PLAIN_TEX))
+def _plain_tex(engine: Any, token: str) -> None:
+    """Plain TeX's rows and columns in braces, as the environment of today."""
+    body: list[str] = []
+    depth = columns = 0
+    for part in [*engine.argument(), "\\cr"]:
+        depth += (part in "{") - (part == "}")
+        if depth or part not in ("&", "\\cr"):
+            if not (token.endswith("alignno") and columns > 1):
+                body.append(part)
+        elif part == "&":
+            columns += 1
+            if not (token.endswith("alignno") and columns > 1):
+                body.extend(["&", "\\text", "{"] if token == "\\cases" else ["&"])
+        else:
+            # the second column of \cases is text
+            body.extend(["}"] * columns if token == "\\cases" else [])
+            body.append(part)
+            columns = 0
+    while body and (body[-1] == "\\cr" or not body[-1].strip()):
+        body.pop()
+    name = _PLAIN_TEX[token]
+    tokens = ["\\begin", "{", name, "}", *body, "\\end", "{", name, "}"]
+    engine.stack.extend(reversed(tokens))
+
+
 @command(MATHS, "intertext shortintertext")
 def _intertext(engine: Any, _token: str) -> None:
     engine.stack.extend(reversed([*"", "\\text", "{", *engine.argument(), "}", "\\\\"]))
@@ -519,8 +568,12 @@ def _raised(part: str, exponent: str) -> str:
 
 def quantity(engine: Any, token: str) -> tuple[str, str, bool]:
     """Read an siunitx command's arguments: its text form, its maths form, whether to use that."""
-    engine.optional()
-    value = "" if token in ("\\si", "\\unit") else number(engine, engine.argument())
+    option = engine.plain(engine.optional() or [])
+    if token in ("\\si", "\\unit"):
+        # the units package writes \unit[5]{km}; siunitx has settings there
+        value = "" if "=" in option else number(engine, [option])
+    else:
+        value = number(engine, engine.argument())
     if token == "\\ang":
         degrees = value.split(";")
         shown = "".join(p + s for p, s in zip(degrees, "°′″") if p)
@@ -533,7 +586,7 @@ def quantity(engine: Any, token: str) -> tuple[str, str, bool]:
         plain = value
     if token in ("\\num", "\\numrange"):
         return plain, value, "\\" in plain
-    if value:
+    if token not in ("\\si", "\\unit"):
         engine.optional()
     shown, raised = unit(engine, engine.argument())
     gap = "" if shown[:1] in "°′″" or not value else "\\,"
@@ -542,6 +595,9 @@ def quantity(engine: Any, token: str) -> tuple[str, str, bool]:
     return text, maths, raised or "\\" in plain
 
 
-@command(MATHS, "SI si num qty ang SIrange qtyrange numrange")
+@command(MATHS, "SI si num qty ang unit SIrange qtyrange numrange")
 def _quantity(engine: Any, token: str) -> None:
+    if token == "\\qty" and engine.peek() != "{":
+        # the physics package has brackets that grow under this name
+        return
     engine.out.append(quantity(engine, token)[1])

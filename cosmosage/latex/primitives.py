@@ -76,8 +76,10 @@ def _ifodd(engine: Any, _token: str) -> None:
 
 @command(COMMON, "ifcase", conditional=True)
 def _ifcase(engine: Any, _token: str) -> None:
-    if engine.number():
-        engine.skip_branch(True)
+    number = engine.number()
+    for _ in range(number if 0 <= number < 100 else 100):
+        if engine.skip_branch(True, True) != "\\or":
+            return
 
 
 @command(COMMON, "ifdefined ifcsname", conditional=True)
@@ -140,6 +142,30 @@ def _ifvalue(engine: Any, token: str) -> None:
         body = engine.argument()
         if truth == token.endswith("T"):
             engine.stack.extend(reversed(body))
+
+
+@command(
+    COMMON, "newboolean provideboolean newbool providebool newtoggle providetoggle"
+)
+def _newboolean(engine: Any, _token: str) -> None:
+    engine.flags.setdefault(engine.word(), False)
+
+
+@command(COMMON, "setboolean setbool settoggle")
+def _setboolean(engine: Any, _token: str) -> None:
+    name = engine.word()
+    engine.flags[name] = engine.word() == "true"
+
+
+@command(COMMON, "booltrue boolfalse toggletrue togglefalse")
+def _turn(engine: Any, token: str) -> None:
+    engine.flags[engine.word()] = token.endswith("true")
+
+
+@command(COMMON, "ifbool iftoggle notbool nottoggle", expandable=True)
+def _ifbool(engine: Any, token: str) -> None:
+    truth = engine.flags.get(engine.word(), False)
+    _choose(engine, truth == token.startswith("\\if"))
 
 
 @command(COMMON, "ifthenelse", expandable=True)

@@ -28,13 +28,9 @@ _WORD_BEFORE = re.compile(
     r"(?:^|[\s(])(?:in|by|of|from|see|with|to|following|than|and|or|like|to|via|on|under|since"
     r"|(?:[Rr]efs?\.?|[Rr]eferences?|[Pp]apers?|works?))$"
 )
-_NOUNS = {
-    "equation": "Equation",
-    "section": "Section",
-    "appendix": "Appendix",
-    "item": "item",
-    "algorithm": "Algorithm",
-}
+_WITH_NOUN = ("autoref", "cref", "vref", "fullref", "crefrange")
+_LOWER = ("section", "subsection", "subsubsection", "chapter", "item", "footnote")
+_SHORT = {"figure": "fig.", "equation": "eq."}
 
 
 @dataclass(frozen=True)
@@ -210,7 +206,7 @@ def _shown(
     aliases: dict[str, str],
 ) -> str:
     command = citation.command
-    left = re.sub("\x01[0-9]+\x01|\x03[0-9]+\x03", "x", left)
+    left = re.sub("\x01[0-9]+\x01", "Xx", re.sub("\x03[0-9]+\x03", "x", left))
     inside = left.rfind("(") > left.rfind(")") or left.rfind("[") > left.rfind("]")
     if command == "citetalias":
         return " and ".join(aliases.get(key, "") for key in citation.keys) or HOLE
@@ -254,27 +250,72 @@ def point(engine: Any, text: str) -> str:
 
     def replace(match: re.Match[str]) -> str:
         command, keys = engine.references[int(match[1])]
-        found = [engine.labels.get(key.strip()) for key in keys.split(",")]
-        known = [pair for pair in found if pair and pair[0]]
-        if not known or command in ("pageref", "nameref"):
+        names = [key.strip() for key in keys.split(",")]
+        if command == "nameref":
+            title = engine.titles.get(names[0], "")
+            return title if title and not re.search("[\x01\x04]", title) else GAP
+        known = [pair for key in names if (pair := engine.labels.get(key)) and pair[0]]
+        if not known or command == "pageref":
             return GAP
-        numbers = [number for number, _ in known]
-        kind = known[0][1]
-        if (
-            command == "eqref"
-            or command.lower() in ("cref", "autoref")
-            and kind == "equation"
-        ):
-            if command != "autoref":
+        groups: dict[str, list[str]] = {}
+        nouns = command.lower() in _WITH_NOUN
+        for number, kind in known:
+            groups.setdefault(kind if nouns else "", []).append(number)
+        shown = []
+        for kind, numbers in groups.items():
+            if command == "eqref" or kind == "equation" and "cref" in command.lower():
                 numbers = [f"({number})" for number in numbers]
-        listed = numbers[0]
-        if len(numbers) > 1:
-            listed = ", ".join(numbers[:-1]) + " and " + numbers[-1]
-        if command.lower() not in ("autoref", "cref", "vref", "fullref"):
-            return listed
-        noun = _NOUNS.get(kind, kind.capitalize())
-        if len(numbers) > 1:
-            noun = "Appendices" if noun == "Appendix" else noun + "s"
-        return f"{noun} {listed}"
+            if command.endswith("range"):
+                listed = " to ".join([numbers[0], *numbers[1:][-1:]])
+            else:
+                listed = _listed(_runs(numbers) if nouns else numbers)
+            noun = _noun(engine, command, kind, len(numbers) > 1) if nouns else ""
+            shown.append(f"{noun} {listed}".strip())
+        return _listed(shown)
 
     return re.sub("\x04([0-9]+)\x04", replace, text)
+
+
+def _listed(parts: list[str]) -> str:
+    return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
+
+
+def _runs(numbers: list[str]) -> list[str]:
+    """Three and more numbers in a row as a range, as cleveref prints them."""
+    out: list[list[str]] = []
+    for number in numbers:
+        digits = re.fullmatch(r"(.*?)(\d+)(\)?)", number)
+        before = out and re.fullmatch(r"(.*?)(\d+)(\)?)", out[-1][-1])
+        if digits and before and digits[1] == before[1]:
+            if int(digits[2][:9]) == int(before[2][:9]) + 1:
+                out[-1].append(number)
+                continue
+        out.append([number])
+    shown: list[str] = []
+    for run in out:
+        shown += run if len(run) < 3 else [f"{run[0]} to {run[-1]}"]
+    return shown
+
+
+def _noun(engine: Any, command: str, kind: str, many: bool) -> str:
+    """What hyperref or cleveref print in front of a number, or what the author wants there."""
+    if command.lower() == "autoref":
+        meaning = engine.tables[0].get(f"\\{kind}autorefname")
+        own = engine.plain(meaning.body[::-1]) if hasattr(meaning, "body") else ""
+        noun = kind if kind in _LOWER else kind.capitalize()
+        return own.replace("~", " ").strip() or noun
+    lower = command[0] == "c"
+    kind = "section" if kind in ("subsection", "subsubsection") else kind
+    for capital in (lower, not lower):
+        own_names = engine.nouns.get(("cref" if capital else "Cref", kind))
+        if own_names:
+            noun = own_names[many]
+            return noun if capital == lower or lower else noun[:1].upper() + noun[1:]
+    short = lower and "noabbrev" not in engine.options and kind in _SHORT
+    noun = _SHORT[kind] if short else kind
+    if many:
+        noun = {"appendix": "appendices", "fig.": "figs.", "eq.": "eqs."}.get(
+            noun, noun + "s"
+        )
+    capital = not lower or re.search("capitali[sz]e", engine.options) is not None
+    return noun[:1].upper() + noun[1:] if capital else noun

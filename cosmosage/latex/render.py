@@ -64,6 +64,8 @@ class Found:
 
     Attributes:
         labels: label to (number, kind of thing).
+        titles: label to the heading that it stands under.
+        nouns: the author's (singular, plural) for (cref or Cref, kind of thing).
         notes: footnotes and captions that wait for the end of their paragraph.
         items: key to rendered entry of the bibliography.
     """
@@ -78,6 +80,8 @@ class Found:
         self.title = ""
         self.abstract = ""
         self.sections: list[tuple[int, str]] = []
+        self.titles: dict[str, str] = {}
+        self.nouns: dict[tuple[str, str], tuple[str, str]] = {}
         self.aliases: dict[str, str] = {}
         self.items: dict[str, str] = {}
         self.bibliographies: list[str] = []
@@ -90,6 +94,8 @@ class Reader(Expander, Found):
         out: the pieces of text written so far, in the innermost capture.
         frames: what is open; None is a plain brace.
         current: (number, kind) of what was counted last: what a label takes.
+        heading: the last heading.
+        parent: the number that equations share within ``subequations``.
     """
 
     def __init__(self, sources: Sources, captions: bool = True) -> None:
@@ -101,6 +107,8 @@ class Reader(Expander, Found):
         self.frames: list[Any] = []
         self.captures = 0
         self.current = ("", "")
+        self.heading = ""
+        self.parent = ""
         self.environments: dict[str, tuple[Macro, list[str]]] = {}
         self.theorems: dict[str, tuple[str, str]] = {}
         self.lists: list[list[Any]] = []
@@ -232,11 +240,13 @@ class Reader(Expander, Found):
     def number_of(self, counter: str) -> str:
         """A counter as the document prints it."""
         meaning = self.tables[0].get("\\the" + counter)
-        if isinstance(meaning, Macro):
+        if isinstance(meaning, Macro) and not (counter == "equation" and self.parent):
             return self.plain(["\\the" + counter]).strip()
         value = self.counters.get(counter, 0)
         if counter in COUNTED:
             return self._section_number(counter)
+        if counter == "equation" and self.parent:
+            return self.parent + (numeral(value, "alph") or str(value))
         if outer := self.within.get(counter):
             return f"{self.number_of(outer)}.{value}"
         return str(value)
@@ -261,6 +271,7 @@ class Reader(Expander, Found):
         """Give labels what was counted last."""
         for key in keys:
             self.labels.setdefault(key, self.current)
+            self.titles.setdefault(key, self.heading)
 
     def formula(self, text: str) -> str:
         """Keep a finished formula; its mark for the text."""

@@ -3,9 +3,9 @@
 import re
 
 from cosmosage.latex.lexer import PARAGRAPH
-from cosmosage.latex.macros import command, take
+from cosmosage.latex.macros import command, numeral, take
 from cosmosage.latex.references import Citation
-from cosmosage.latex.render import COUNTED, END_FILE, INDENT, LINE, TEXT, Reader
+from cosmosage.latex.render import COUNTED, END_FILE, INDENT, LINE, TEXT, Frame, Reader
 
 LEVELS = {
     "part": 0,
@@ -59,7 +59,7 @@ def _usepackage(engine: Reader, _token: str) -> None:
     for name in engine.word().split(","):
         name = name.strip()
         engine.options += f",{name}"
-        if name in ("natbib", "cite", "biblatex"):
+        if name in ("natbib", "cite", "biblatex", "cleveref"):
             engine.options += "," + options
         _load_style(engine, name)
 
@@ -158,15 +158,15 @@ def _section(engine: Reader, token: str) -> None:
     name = token[1:].replace("beginsection", "section")
     starred = engine.star()
     engine.optional()
-    title = engine.argument()
+    title = engine.argument() if token != "\\beginsection" else _plain_title(engine)
     engine.front_open = False
-    if not starred and name in COUNTED:
+    if not starred and name in COUNTED and token != "\\beginsection":
         for deeper in COUNTED[COUNTED.index(name) + 1 :]:
             engine.counters[deeper] = 0
         engine.step(name)
         engine.current = (
             engine.number_of(name),
-            "appendix" if engine.appendix else "section",
+            "appendix" if engine.appendix else name,
         )
     level = LEVELS.get(name, 1) + (
         1 if engine.within.get("section") and name != "chapter" else 0
@@ -175,17 +175,31 @@ def _section(engine: Reader, token: str) -> None:
     def done(text: str) -> None:
         heading(engine, level, text)
 
+    engine.paragraph()
     engine.capture(title, done)
+
+
+def _plain_title(engine: Reader) -> list[str]:
+    """Plain TeX's heading: it ends with its paragraph."""
+    title: list[str] = []
+    while engine.stack and engine.peek()[0] not in "\f\x07" and len(title) < 200:
+        token = engine.stack.pop()
+        if token == "\\par":
+            break
+        title.append(token)
+    return title
 
 
 def heading(engine: Reader, level: int, text: str) -> None:
     """Write a heading; ``level`` 1 is a section."""
     text = " ".join(text.replace(PARAGRAPH, " ").split())
-    engine.paragraph()
+    engine.out.append(PARAGRAPH)
     if text:
         mark = "#" * (min(level, 5) + 1)
-        engine.out.append(f"{mark} {text}{PARAGRAPH}")
+        engine.out.append(f"{mark} {text}")
         engine.sections.append((level, text))
+        engine.heading = text
+    engine.paragraph()
 
 
 @command(TEXT, "paragraph subparagraph")
@@ -212,6 +226,7 @@ def _appendix(engine: Reader, _token: str) -> None:
 @command(TEXT, "acknowledgments acknowledgements acknowledgment acknowledgement ack")
 def _acknowledgments(engine: Reader, _token: str) -> None:
     engine.front_open = False
+    engine.paragraph()
     heading(engine, 1, "Acknowledgments")
 
 
@@ -246,16 +261,19 @@ def _keep_abstract(engine: Reader, text: str) -> None:
 
 @command(TEXT, "footnote footnotetext tablefootnote footnotemark")
 def _footnote(engine: Reader, token: str) -> None:
-    engine.optional()
+    given = engine.plain(engine.optional() or []).strip()
     if token == "\\footnotemark":
-        engine.note_count += 1
-        engine.out.append(f"[^{engine.note_count}]")
+        engine.note_count += not given
+        engine.out.append(f"[^{given or engine.note_count}]")
         return
     argument = engine.argument()
-    if token != "\\footnotetext" or not engine.note_count:
-        engine.note_count += 1
-        engine.out.append(f"[^{engine.note_count}]")
-    number = engine.note_count
+    if not engine.document_class and engine.peek() == "{":
+        # plain TeX's first argument is the mark
+        argument = engine.argument()
+    if token != "\\footnotetext" or not (given or engine.note_count):
+        engine.note_count += not given
+        engine.out.append(f"[^{given or engine.note_count}]")
+    number = given or engine.note_count
 
     def done(text: str) -> None:
         if text.strip():
@@ -271,12 +289,16 @@ def _label(engine: Reader, _token: str) -> None:
 
 @command(
     TEXT,
-    "ref eqref autoref cref Cref pageref nameref vref Vref subref fullref labelcref Autoref",
+    "ref eqref autoref cref Cref pageref nameref vref Vref subref fullref labelcref Autoref"
+    " crefrange Crefrange",
 )
 def _ref(engine: Reader, token: str) -> None:
     engine.star()
     engine.optional()
-    engine.references.append((token[1:], engine.word()))
+    keys = engine.word()
+    if token.endswith("range"):
+        keys += "," + engine.word()
+    engine.references.append((token[1:], keys))
     engine.out.append(f"\x04{len(engine.references) - 1}\x04")
 
 
@@ -298,6 +320,13 @@ def _cite(engine: Reader, token: str) -> None:
         Citation(token[1:], [key for key in keys if key], before.strip())
     )
     engine.out.append(f"\x01{len(engine.citations) - 1}\x01")
+
+
+@command(TEXT, "crefname Crefname")
+def _crefname(engine: Reader, token: str) -> None:
+    kind = engine.word()
+    names = (engine.plain(engine.argument()), engine.plain(engine.argument()))
+    engine.nouns[token[1:], kind] = names
 
 
 @command(TEXT, "defcitealias")
@@ -331,8 +360,35 @@ def _caption(engine: Reader, token: str) -> None:
     kind = engine.word() if token == "\\captionof" else _float_kind(engine)
     engine.optional()
     argument = engine.argument()
-    if token != "\\subcaption":
+    part = token == "\\subcaption" or any(
+        frame is not None and frame.name.startswith(("subfigure", "subtable"))
+        for frame in engine.frames[-50:]
+    )
+    _captioned(engine, kind, argument, part)
+
+
+@command(TEXT, "subfloat subfigure subtable")
+def _subfloat(engine: Reader, _token: str) -> None:
+    caption = engine.optional()
+    if second := engine.optional():
+        caption = second
+    _captioned(engine, _float_kind(engine), caption or [], True)
+
+
+def _captioned(engine: Reader, kind: str, argument: list[str], part: bool) -> None:
+    """Count a float, or a part of one, and keep its caption for the paragraph's end."""
+    frame = _float(engine)
+    if not part:
         engine.step(kind)
+        if frame is not None:
+            frame.numbered = True
+    elif frame is not None:
+        # a part is counted under the number that its float has or will have
+        frame.columns += 1
+        engine.counters[kind] = engine.counters.get(kind, 0) + (not frame.numbered)
+        number = engine.number_of(kind) + numeral(frame.columns, "alph")
+        engine.counters[kind] -= not frame.numbered
+        engine.current = (number, kind)
     number = engine.current[0]
 
     def done(text: str) -> None:
@@ -343,11 +399,16 @@ def _caption(engine: Reader, token: str) -> None:
     engine.capture(argument, done)
 
 
-def _float_kind(engine: Reader) -> str:
+def _float(engine: Reader) -> Frame | None:
     for frame in reversed(engine.frames[-50:]):
         if frame is not None and frame.kind == "float":
-            return str(frame.tag)
-    return "figure"
+            return frame
+    return None
+
+
+def _float_kind(engine: Reader) -> str:
+    frame = _float(engine)
+    return "figure" if frame is None else str(frame.tag)
 
 
 @command(TEXT, "item")
@@ -356,8 +417,9 @@ def _item(engine: Reader, _token: str) -> None:
     depth = max(0, len(engine.lists) - 1)
     mark = "- "
     if engine.lists:
-        engine.lists[-1][1] += 1
-        if engine.lists[-1][0] == "enumerate":
+        own = label is not None and engine.lists[-1][0] == "enumerate"
+        engine.lists[-1][1] += not own
+        if engine.lists[-1][0] == "enumerate" and not own:
             mark = f"{engine.lists[-1][1]}. "
             engine.current = (str(engine.lists[-1][1]), "item")
     engine.out.append(LINE + INDENT * min(depth, 6) + mark)
@@ -368,7 +430,7 @@ def _item(engine: Reader, _token: str) -> None:
 
 @command(TEXT, "newtheorem declaretheorem spnewtheorem")
 def _newtheorem(engine: Reader, token: str) -> None:
-    engine.star()
+    starred = engine.star()
     if token == "\\declaretheorem":
         options = "".join(engine.optional() or [])
         name = engine.word()
@@ -380,7 +442,7 @@ def _newtheorem(engine: Reader, token: str) -> None:
     shared = engine.optional()
     shown = engine.plain(engine.argument())
     outer = engine.optional()
-    counter = engine.plain(shared) if shared else name
+    counter = "" if starred else engine.plain(shared) if shared else name
     engine.theorems[name] = (shown, counter)
     if outer:
         engine.within[counter] = engine.plain(outer)

@@ -156,7 +156,7 @@ def _char(engine: Reader, _token: str) -> None:
         engine.out.append(chr(code))
 
 
-@command(TEXT, "SI si num qty ang SIrange qtyrange numrange")
+@command(TEXT, "SI si num qty ang unit SIrange qtyrange numrange")
 def _quantity(engine: Reader, token: str) -> None:
     if token == "\\qty" and engine.peek() != "{":
         return
@@ -244,8 +244,9 @@ TEXT.update(
             "figurenum tablenum tablewidth tablecolumns tabletypesize tablenotemark": "om",
             "tablenotetext": "mm",
             "tablecomments tablerefs tablehead tabletail tablefirsthead tablelasthead": "m",
-            "facility facilities dataset": "o",
-            "vcentering subfigure": "o",
+            "dataset": "o",
+            "placefigure placetable plotfile": "m",
+            "vcentering": "o",
         }.items()
         for name in names.split()
     }
@@ -271,9 +272,10 @@ TEXT.update(
             " preprintnumber and And AND textcircled smash"
             " null mathstrut qed qedhere qedsymbol BooleanTrue BooleanFalse NoValue mathsurround"
             " samepage goodbreak filbreak eject supereject hss vss hfilneg break nolinebreak"
-            " makeatother columnbreak subtitle software upright dotfill hrulefill"
+            " makeatother columnbreak subtitle upright dotfill hrulefill"
             " hangindent hangafter obeylines obeyspaces parbreak endcsname ul"
-            " lowercase sectionfont abstractname"
+            " lowercase sectionfont abstractname magstep magstephalf"
+            " url path nolinkurl"
         ).split()
     }
 )
@@ -283,6 +285,15 @@ TEXT.update(
 def _enquote(engine: Reader, _token: str) -> None:
     engine.star()
     engine.stack.extend(reversed(['"', *engine.argument(), '"']))
+
+
+@command(TEXT, "software facility facilities")
+def _software(engine: Reader, token: str) -> None:
+    """AASTeX's last paragraphs, under the word that it prints."""
+    engine.optional()
+    engine.paragraph()
+    engine.out.append(token[1:].capitalize() + ": ")
+    engine.stack.extend(reversed([*engine.argument(), "\\par"]))
 
 
 @command(TEXT, "texorpdfstring")

@@ -103,7 +103,7 @@ def _close_holes(text: str) -> str:
     """Take away the punctuation that held a citation."""
     text = re.sub(rf"(?:\b[Rr]efs?\.|\b[Rr]eferences?) ?{NAMED}", "", text)
     text = text.replace(NAMED, "")
-    text = re.sub(rf"{HOLE}(?:[ ,;]{{0,9}}{HOLE})+", HOLE, text)
+    text = re.sub(rf"{HOLE}(?:[ ,;-]{{0,9}}{HOLE})+", HOLE, text)
     text = _BRACKETS.sub("", text)
     text = re.sub(rf"(?<=\() ?{HOLE} ?[,;]? ?", "", text)
     text = re.sub(
@@ -140,7 +140,8 @@ def _close_gaps(text: str) -> str:
 
 
 def _typography(text: str) -> str:
-    text = text.replace("``", '"').replace("''", '"').replace("`", "'")
+    text = text.replace("``", '"').replace("''", '"')
+    text = text.replace("?`", "¿").replace("!`", "¡").replace("`", "'")
     return text.replace("---", "—").replace("--", "–")
 
 
