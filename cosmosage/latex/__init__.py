@@ -58,6 +58,8 @@ def to_text(package: Package | Path | str | bytes, captions: bool = True) -> Tex
     sources = Sources(package.files)
     engine = Reader(sources, captions)
     main = sources.main()
+    if not main:
+        return Text("", dropped=[("empty", "no file that could be the paper")])
     engine.folder = main.rpartition("/")[0]
     source = sources.text(main)
     engine.in_document = "{document}" not in source

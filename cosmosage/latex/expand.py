@@ -13,13 +13,11 @@ from typing import Any
 from cosmosage.latex.lexer import PARAGRAPH, raw_text, tokenise
 
 EXPANSIONS = (
-    20_000  # without any source being consumed: no honest macro comes near a tenth
+    5_000  # without any source being consumed: no honest macro comes near a tenth
 )
 GROWTH = 400_000  # tokens that expansion may pile up on the unread source
-PUSHED = 3_000_000  # tokens that all expansions together may bring
-SCANNED = (
-    6_000_000  # tokens looked through in search of closing braces: about half a second
-)
+PUSHED = 1_000_000  # tokens that all expansions together may bring
+SCANNED = 2_000_000  # tokens looked through in search of closing braces
 
 STOP = "\x07stop"
 
@@ -118,7 +116,7 @@ class Expander:
         self._total = 0
         self._scanned = 0
         self._scan_limit = SCANNED
-        self._total_limit = 10 * EXPANSIONS
+        self._total_limit = 20 * EXPANSIONS
         self._allowed = EXPANSIONS
         self._pushed = 0
         self._pushed_limit = PUSHED
@@ -163,7 +161,10 @@ class Expander:
             and self._pushed < self._pushed_limit
         ):
             return True
-        del self.stack[self._low :]
+        # marks stay: what waits for them would else wait until the end of the paper
+        self.stack[self._low :] = [
+            mark for mark in self.stack[self._low :] if mark[0] == "\x07"
+        ]
         self.drop(self._culprit or token, "endless expansion")
         for table in self.tables:
             table[self._culprit or token] = _nothing
@@ -292,22 +293,24 @@ class Expander:
         out: list[str] = []
         depth = 0
         stack = self.stack
-        size = len(delimiter)
+        size, last, wanted = len(delimiter), delimiter[-1], set(delimiter)
         while stack:
             token = stack.pop()
             if token[0] == "\x07":
                 stack.append(token)
                 break
             if len(token) > 1 and token[0] not in "\\#\f\x02":
-                stack.extend(reversed(_BLANKS.sub(" ", token)))
-                token = stack.pop()
+                characters = _BLANKS.sub(" ", token)
+                if not wanted.isdisjoint(characters):
+                    stack.extend(reversed(characters))
+                    token = stack.pop()
             if token == "{":
                 depth += 1
             elif token == "}":
                 depth -= 1
             out.append(token)
             self._scanned += 1
-            if not depth and out[-size:] == delimiter:
+            if token == last and not depth and out[-size:] == delimiter:
                 del out[-size:]
                 break
             if len(out) > 20_000 or self._scanned > self._scan_limit:
@@ -340,10 +343,11 @@ class Expander:
             return ""
         self._nested += 1
         stack = self.stack
+        base = len(stack)
         stack.append(STOP)
         stack.extend(reversed(tokens))
         out = []
-        while stack:
+        while len(stack) > base:
             token = stack.pop()
             if token == STOP:
                 break
@@ -363,9 +367,8 @@ class Expander:
                 elif token in ("\\_", "\\&", "\\%", "\\#", "\\ ", "\\-"):
                     out.append(token[1:])
             if len(out) > 5000:
-                while stack and stack.pop() != STOP:
-                    pass
                 break
+        del stack[base:]
         self._nested -= 1
         return "".join(out).replace("\n", " ")
 
@@ -411,7 +414,8 @@ class Expander:
                 if rest:
                     for word in ("plus", "minus"):
                         if rest.startswith(word):
-                            self.stack.append(rest[len(word) :])
+                            if rest := rest[len(word) :]:
+                                self.stack.append(rest)
                             break
                     else:
                         self.stack.append(rest)
@@ -456,6 +460,8 @@ class Expander:
         """Take everything up to ``\\endcsname`` as the name of a control sequence."""
         tokens = []
         while self.stack and len(tokens) < 500:
+            if self.stack[-1][0] in "\f\x07":
+                break
             token = self.stack.pop()
             if token == "\\endcsname":
                 break

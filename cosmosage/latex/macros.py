@@ -335,11 +335,11 @@ def _newcounter(engine: Any, _token: str) -> None:
 def _setcounter(engine: Any, token: str) -> None:
     name = engine.word()
     value = engine.argument()
+    base = len(engine.stack)
     engine.stack.append("\x07stop")
     engine.stack.extend(reversed(value))
     number = engine.number()
-    while engine.stack and engine.stack.pop() != "\x07stop":
-        pass
+    del engine.stack[base:]
     if token == "\\addtocounter":
         number += engine.counters.get(name, 0)
     engine.counters[name] = number

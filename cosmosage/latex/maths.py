@@ -286,7 +286,7 @@ def _begin(engine: Any, _token: str) -> None:
         shown = (
             "aligned" if base not in ("gather", "multline", "equation") else "gathered"
         )
-    elif base in _INNER or base not in engine.environments:
+    elif base in _INNER or name not in engine.environments:
         shown = name
     else:
         engine.begin_user(name)
@@ -514,7 +514,8 @@ def unit(engine: Any, tokens: list[str]) -> tuple[str, bool]:
     parts: list[str] = []
     prefix, sign, power = "", "", ""
     text = ""
-    queue = list(tokens)
+    # no unit is longer; one whose macros call each other would never end
+    queue, expansions = tokens[:500], 0
     while queue:
         token = queue.pop(0)
         name = token[1:] if token[:1] == "\\" else ""
@@ -541,7 +542,9 @@ def unit(engine: Any, tokens: list[str]) -> tuple[str, bool]:
                 name not in UNITS
                 and isinstance(meaning, Macro)
                 and not meaning.parameters
+                and expansions < 100
             ):
+                expansions += 1
                 queue = meaning.body[::-1][:50] + queue
                 continue
             shown = prefix + UNITS.get(name, name)

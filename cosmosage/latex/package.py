@@ -222,6 +222,8 @@ def _objection(name: str, size: int, plain: bool) -> str:
     path = PurePosixPath(name.replace("\\", "/"))
     if not plain:
         return "a link or a device, no plain file"
+    if not path.name:
+        return "it has no name"
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
         return "its path leads out of the package"
     ending = path.suffix.lower().lstrip(".")

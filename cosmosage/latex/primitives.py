@@ -179,6 +179,7 @@ def _holds(engine: Any, test: list[str]) -> bool:
     if words and words[0] in ("\\not", "\\NOT"):
         return not _holds(engine, words[1:])
     if words and words[0] in ("\\equal", "\\isundefined", "\\boolean", "\\isempty"):
+        base = len(engine.stack)
         engine.stack.append("\x07stop")
         engine.stack.extend(reversed(words[1:]))
         first = engine.argument()
@@ -192,8 +193,7 @@ def _holds(engine: Any, test: list[str]) -> bool:
             truth = not first
         else:
             truth = engine.flags.get("".join(first), False)
-        while engine.stack and engine.stack.pop() != "\x07stop":
-            pass
+        del engine.stack[base:]
         return truth
     match = re.fullmatch(r"\s*(-?\d+)\s*([<>=])\s*(-?\d+)\s*", engine.plain(test))
     if not match:

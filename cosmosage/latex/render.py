@@ -247,9 +247,19 @@ class Reader(Expander, Found):
             return self._section_number(counter)
         if counter == "equation" and self.parent:
             return self.parent + (numeral(value, "alph") or str(value))
-        if outer := self.within.get(counter):
-            return f"{self.number_of(outer)}.{value}"
-        return str(value)
+        number = str(value)
+        # counters that reset each other in a ring have no number of their own
+        for _ in range(len(COUNTED)):
+            outer = self.within.get(counter, "")
+            if not outer:
+                break
+            if outer in COUNTED or isinstance(
+                self.tables[0].get("\\the" + outer), Macro
+            ):
+                return f"{self.number_of(outer)}.{number}"
+            number = f"{self.counters.get(outer, 0)}.{number}"
+            counter = outer
+        return number
 
     def _section_number(self, counter: str) -> str:
         top = "chapter" if self.counters.get("chapter") else "section"

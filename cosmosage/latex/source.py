@@ -183,7 +183,7 @@ class Sources:
             score += 100
         if re.search(rf"(?im)^\s*{re.escape(name)}\s+ignore", readme):
             score -= 100
-        if str(path.with_suffix(".bbl")) in self.files:
+        if re.sub(r"(?<=[^/])\.[^./]*$", "", name) + ".bbl" in self.files:
             score += 20
         if _NOT_A_PAPER.search(stem):
             score -= 25
