@@ -49,8 +49,8 @@ _ONE_ARGUMENT = (
     " tfrac cfrac binom mathring stackrel overset underset cancel bcancel pmb substack mathop"
     " mathrel mathbin mathord"
 )
-_SPACES = re.compile(r"\s+")
 _NEEDLESS = re.compile(r"(\\[A-Za-z]+) (?![A-Za-z])")
+_EDGES = re.compile(r"^(?:\{\}|\\[ ,;!])+|(?<!\\)(?:\\[ ,;!])+$")
 _EMPTY_TEXT = re.compile(r"\\(?:text(?:rm|bf|it|tt|sf)?)\{\s*\}")
 
 
@@ -95,12 +95,15 @@ def _finish(engine: Any, frame: Any, captured: list[str]) -> None:
         _number_row(engine, frame, last=True)
     elif frame.labels:
         engine.label(frame.labels)
-    text = "".join(captured)
-    text = _NEEDLESS.sub(r"\1", _SPACES.sub(" ", text))
-    text = _EMPTY_TEXT.sub("", text)
+    text = " ".join("".join(captured).split())
+    if "\\" in text:
+        # joining what a pattern cut is many times as fast as substituting its group
+        text = "".join(_NEEDLESS.split(text))
+        text = _EMPTY_TEXT.sub("", text)
     if not frame.display:
         text = text.replace(ROW, " ").replace(COLUMN, " ").strip()
-        text = re.sub(r"^(?:\{\}|\\[ ,;!])+|(?<!\\)(?:\\[ ,;!])+$", "", text).strip()
+        if "\\" in text or text[:2] == "{}":
+            text = _EDGES.sub("", text).strip()
         if text:
             engine.out.append(engine.formula(f"${text}$"))
         elif captured:

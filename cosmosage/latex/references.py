@@ -24,10 +24,16 @@ _AUTHOR = frozenset(
     "citeauthor Citeauthor citefullauthor citename citeA shortciteA".split()
 )
 _OPEN = frozenset("cite shortcite citenp".split())
+# all that can print a name or a year; the others only ever stand in brackets
+_SHOWN = frozenset(
+    {*_TEXTUAL, *_BARE, *_AUTHOR, *_OPEN, "citetalias", "citeyearpar", "citeyear"}
+)
 _WORD_BEFORE = re.compile(
     r"(?:^|[\s(])(?:in|by|of|from|see|with|to|following|than|and|or|like|to|via|on|under|since"
     r"|(?:[Rr]efs?\.?|[Rr]eferences?|[Pp]apers?|works?))$"
 )
+# looks ahead, as an entry may stand within a commented one; no key is longer than a line
+_ENTRY = re.compile(r"(?:@\w+\s*[{(]\s*|\\entry\{)(?=([^,}]{1,500})[,}])")
 _NOUNS = {
     "equation": "Equation",
     "section": "Section",
@@ -67,6 +73,7 @@ class Names:
         """``items``: key to rendered \\bibitem; ``tables``: the texts of .bib or biber files."""
         self._items = items
         self._tables = tables
+        self._starts: list[dict[str, int]] = []
         self._known: dict[str, tuple[str, str]] = {}
 
     def of(self, key: str) -> tuple[str, str]:
@@ -80,8 +87,10 @@ class Names:
             found = _from_item(item)
             if found[0]:
                 return found
-        for table in self._tables:
-            found = _from_table(table, key)
+        if not self._starts:
+            self._starts = [_starts(table) for table in self._tables]
+        for table, starts in zip(self._tables, self._starts):
+            found = _from_table(table, starts[key]) if key in starts else ("", "")
             if found[0]:
                 return found
         match = re.match(
@@ -115,14 +124,17 @@ def _from_item(item: str) -> tuple[str, str]:
     return _joined(names), years[0] if years else ""
 
 
-def _from_table(table: str, key: str) -> tuple[str, str]:
+def _starts(table: str) -> dict[str, int]:
+    """Key to where its entry's fields begin; of entries that share a key, the first."""
+    starts: dict[str, int] = {}
+    for match in _ENTRY.finditer(table):
+        starts.setdefault(match[1].rstrip(), match.end(1) + 1)
+    return starts
+
+
+def _from_table(table: str, start: int) -> tuple[str, str]:
     """Authors and year from a .bib file or from the .bbl that biber writes."""
-    start = re.search(
-        r"(?:@\w+\s*[{(]\s*|\\entry\{)" + re.escape(key) + r"\s*[,}]", table
-    )
-    if not start:
-        return "", ""
-    entry = table[start.end() : start.end() + 20_000]
+    entry = table[start : start + 20_000]
     if stop := re.search(r"\n\s*@\w+\s*[{(]|\\endentry", entry):
         entry = entry[: stop.start()]
     families = re.findall(r"family=\{+([^{}]+)\}", entry)
@@ -181,6 +193,8 @@ def _joined(names: list[str]) -> str:
 
 def cite(engine: Any, names: Names, text: str) -> str:
     """Put names and years, or nothing, where the citations' marks are."""
+    if "\x01" not in text:
+        return text
     by_name = _author_year(engine)
 
     def replace(match: re.Match[str]) -> str:
@@ -210,6 +224,8 @@ def _shown(
     aliases: dict[str, str],
 ) -> str:
     command = citation.command
+    if command not in _SHOWN:
+        return HOLE
     left = re.sub("\x01[0-9]+\x01|\x03[0-9]+\x03", "x", left)
     inside = left.rfind("(") > left.rfind(")") or left.rfind("[") > left.rfind("]")
     if command == "citetalias":
@@ -234,8 +250,6 @@ def _shown(
         ):
             return HOLE
         return f"({shown})" if command == "citeyearpar" else shown
-    elif command not in _TEXTUAL and command not in _AUTHOR:
-        return HOLE
     people = [pair for key in citation.keys if (pair := names.of(key))[0]]
     if not people:
         return HOLE
@@ -251,6 +265,8 @@ def _shown(
 
 def point(engine: Any, text: str) -> str:
     """Put numbers where the references' marks are."""
+    if "\x04" not in text:
+        return text
 
     def replace(match: re.Match[str]) -> str:
         command, keys = engine.references[int(match[1])]

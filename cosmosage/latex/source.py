@@ -23,7 +23,7 @@ _HINTS = {
     "cp850": "cp850",
 }
 _INPUTENC = re.compile(rb"\\usepackage\s*\[([A-Za-z0-9-]+)\]\s*\{inputenc\}")
-_COMMENT = re.compile(r"(?<!\\)%[^\n]*")
+_COMMENT = re.compile(r"%(?<!\\%)[^\n]*")
 _CLASS = re.compile(
     r"\\(?:documentclass|documentstyle)\s*(\[[^\]]*\])?\s*(?:%[^\n]*\n\s*)?\{\s*([^}]*?)\s*\}"
 )
