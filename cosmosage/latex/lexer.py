@@ -59,7 +59,8 @@ def tokenise(source: str, raw: list[str]) -> list[str]:
     Returns:
         The tokens in order.
     """
-    source = source.replace("\r\n", "\n").replace("\r", "\n")
+    if "\r" in source:
+        source = source.replace("\r\n", "\n").replace("\r", "\n")
     source = without(source, _CONTROLS + "\ufeff")
     if (
         "\\verb" in source
@@ -80,7 +81,8 @@ def tokenise(source: str, raw: list[str]) -> list[str]:
 def without(text: str, characters: str) -> str:
     """A text without some characters that are hardly ever there: absence is seen at once."""
     for character in characters:
-        text = text.replace(character, "")
+        if character in text:
+            text = text.replace(character, "")
     return text
 
 

@@ -32,8 +32,11 @@ _WORD_BEFORE = re.compile(
     r"(?:^|[\s(])(?:in|by|of|from|see|with|to|following|than|and|or|like|to|via|on|under|since"
     r"|(?:[Rr]efs?\.?|[Rr]eferences?|[Pp]apers?|works?))$"
 )
-# looks ahead, as an entry may stand within a commented one; no key is longer than a line
-_ENTRY = re.compile(r"(?:@\w+\s*[{(]\s*|\\entry\{)(?=([^,}]{1,500})[,}])")
+# look ahead, as an entry may stand within a commented one; no key is longer than a line
+_ENTRIES = (
+    re.compile(r"@\w+\s*[{(]\s*(?=([^,}]{1,500})[,}])"),
+    re.compile(r"\\entry\{(?=([^,}]{1,500})[,}])"),
+)
 _NOUNS = {
     "equation": "Equation",
     "section": "Section",
@@ -127,8 +130,9 @@ def _from_item(item: str) -> tuple[str, str]:
 def _starts(table: str) -> dict[str, int]:
     """Key to where its entry's fields begin; of entries that share a key, the first."""
     starts: dict[str, int] = {}
-    for match in _ENTRY.finditer(table):
-        starts.setdefault(match[1].rstrip(), match.end(1) + 1)
+    for pattern in _ENTRIES:
+        for match in pattern.finditer(table):
+            starts.setdefault(match[1].rstrip(), match.end(1) + 1)
     return starts
 
 

@@ -176,7 +176,10 @@ def _blanks(text: str) -> str:
     # a pattern that begins with one certain character is looked for ten times as fast
     text = text.replace("\xa0", " ")
     text = re.sub(r"\f[ \f]*", "\f", text).replace(" \f", "\f")
-    text = re.sub(r" \x05[ \x05]*|\f\x05[ \x05]*|\x05[ \x05]*", "\x05", text)
+    if "\x05" in text:
+        *pieces, last = re.sub(r"\x05[ \x05]*", "\x05", text).split("\x05")
+        pieces = [piece[:-1] if piece[-1:] in " \f" else piece for piece in pieces]
+        text = "\x05".join([*pieces, last])
     text = text.replace("\f", "\n\n")
     text = _BEFORE_STOP.sub("", text)
     # the first item of a list follows a paragraph, the others a line
