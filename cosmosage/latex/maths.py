@@ -95,22 +95,15 @@ def _finish(engine: Any, frame: Any, captured: list[str]) -> None:
         _number_row(engine, frame, last=True)
     elif frame.labels:
         engine.label(frame.labels)
-    text = " ".join("".join(captured).split())
-    if "\\" in text:
-        # joining what a pattern cut is many times as fast as substituting its group
-        text = "".join(_NEEDLESS.split(text))
-        text = _EMPTY_TEXT.sub("", text)
     if not frame.display:
-        text = text.replace(ROW, " ").replace(COLUMN, " ").strip()
-        if "\\" in text or text[:2] == "{}":
-            text = _EDGES.sub("", text).strip()
+        text = _inline("".join(captured))
         if text:
             engine.out.append(engine.formula(f"${text}$"))
         elif captured:
             # $\,$ and its like are only a space
             engine.out.append(" ")
         return
-    rows = [row.strip() for row in text.split(ROW)]
+    rows = [row.strip() for row in _tidy("".join(captured)).split(ROW)]
     rows = [row for row in rows if row.strip(COLUMN + " ")]
     if not rows:
         return
@@ -123,6 +116,24 @@ def _finish(engine: Any, frame: Any, captured: list[str]) -> None:
         text = f"\\begin{{{shape}}}\n{body}\n\\end{{{shape}}}"
     if text:
         engine.out.append(f"{PARAGRAPH}{engine.formula(f'$${text}$$')}{PARAGRAPH}")
+
+
+def _tidy(text: str) -> str:
+    """A formula without needless blanks and empty texts."""
+    text = " ".join(text.split())
+    if "\\" not in text:
+        return text
+    # joining what a pattern cut is many times as fast as substituting its group
+    return _EMPTY_TEXT.sub("", "".join(_NEEDLESS.split(text)))
+
+
+def _inline(text: str) -> str:
+    """A formula in a line: no rows, no columns, no space at its edges."""
+    text = _tidy(text).replace(ROW, " ").replace(COLUMN, " ").strip()
+    # most begin and end with what is no space
+    if text[:1] in "{\\" or text[-1:] in ",;!":
+        text = _EDGES.sub("", text).strip()
+    return text
 
 
 def _number_row(engine: Any, frame: Any, last: bool = False) -> None:
