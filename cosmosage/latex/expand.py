@@ -228,6 +228,12 @@ class Expander:
         if self._scanned > self._scan_limit:
             stack.pop()
             return []
+        if start > 2 and stack[-3] == "}" and stack[-2][0] not in "{}\x07":
+            # most arguments are one run of characters
+            body = [stack[-2]]
+            del stack[-3:]
+            self._scanned += 3
+            return body
         while index:
             index -= 1
             token = stack[index]

@@ -21,10 +21,9 @@ _LEXER = re.compile(
 )
 _CONTROLS = "".join(map(chr, (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F)))
 _BLANK = re.compile(r"\n[ \t]*\n\s*")
+_COMMENT = re.compile(r"%(?<!\\%)")
 _RAW = re.compile(
-    # each branch begins with its sign: that is how the engine leaps from candidate to candidate
-    r"%(?<!\\%)[^\n]*"
-    r"|\\(?:begin\s*\{(verbatim|Verbatim|BVerbatim|LVerbatim|lstlisting|minted|comment|alltt"
+    r"\\(?:begin\s*\{(verbatim|Verbatim|BVerbatim|LVerbatim|lstlisting|minted|comment|alltt"
     r"|filecontents|pycode|python|sagesilent|codebox)(\*?)\}"
     r"|(?:verb|lstinline)\b\*?(?:\[[^\]\n]{0,200}\])?([^A-Za-z\s*{\[])([^\n]{0,500}?)\3"
     r"|(?:mintinline|lstinline)\s*(?:\{[a-z]+\})?\{([^{}\n]*)\}"
@@ -92,6 +91,14 @@ def _keep_raw(source: str, raw: list[str]) -> str:
     position = 0
     missing: set[str] = set()
     while match := _RAW.search(source, position):
+        line = max(position, source.rfind("\n", position, match.start()))
+        if _COMMENT.search(source, line, match.start()):
+            # TeX does not see the rest of this line
+            end = source.find("\n", match.start())
+            end = len(source) if end < 0 else end
+            out.append(source[position:end])
+            position = end
+            continue
         out.append(source[position : match.start()])
         position = match.end()
         whole = match[0]
@@ -115,7 +122,7 @@ def _keep_raw(source: str, raw: list[str]) -> str:
             )
             out.append(_mark(match[7], raw) if literal else whole)
         else:
-            out.append("\\href{}" if whole[0] != "%" else whole)
+            out.append("\\href{}")
     out.append(source[position:])
     return "".join(out)
 
