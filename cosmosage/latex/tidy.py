@@ -22,7 +22,7 @@ _SEVERAL = re.compile(rf"{HOLE}(?:[ ,;]{{0,9}}{HOLE})+")
 _HOLES = [
     (re.compile(core), re.compile(pattern), instead)
     for core, pattern, instead in (
-        (HOLE, rf"(?<=\() ?{HOLE} ?[,;]? ?", ""),
+        (rf"\( ?{HOLE}", rf"(?<=\() ?{HOLE} ?[,;]? ?", ""),
         (
             rf"{HOLE} ?[)\]]",
             rf"[ ,;]{{0,9}}(?:\b(?:see(?: also)?|e\.g\.|cf\.)[, ]{{0,4}})?{HOLE} ?(?=[)\]])",
@@ -40,7 +40,7 @@ _HOLES = [
             " ",
         ),
         (HOLE, rf"([,;]) ?{HOLE} ?(?=[,;.])", ""),
-        (HOLE, rf" ?{HOLE}(?= ?[.,;:!?)\]]) ?", ""),
+        (rf"{HOLE} ?[.,;:!?)\]]", rf" ?{HOLE}(?= ?[.,;:!?)\]]) ?", ""),
         (HOLE, rf" ?{HOLE} ?", " "),
     )
 ]
