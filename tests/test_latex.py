@@ -406,6 +406,25 @@ def test_names_from_bib_and_bbl() -> None:
     assert text.endswith("Müller and Oe (2001) and Body et al. (1999) agree.\n")
 
 
+def test_names_from_a_long_bbl() -> None:
+    """Only what can be named is read; a formula or a brace in the rest does no harm."""
+    tex = paper(r"\citet{b} and \citet{d} agree \citep{a}.", r"\usepackage{natbib}")
+    items = [
+        rf"\bibitem[{{{name}(200{year})}}]{{{key}}}{end}"
+        for year, (key, name, end) in enumerate(
+            (
+                ("a", "Abel", " $x {"),
+                ("b", "Bode", " x"),
+                ("c", "Cox", " \\end{x}"),
+                ("d", "Day", " \\end{thebibliography}"),
+            )
+        )
+    ]
+    bbl = "\n\n".join([r"\begin{thebibliography}{}", *items]).encode()
+    text = to_text(Package("latex", {"ms.tex": tex, "ms.bbl": bbl})).text
+    assert text.endswith("Bode (2001) and Day (2003) agree.\n")
+
+
 def test_captions_can_be_left_out() -> None:
     """The setting, and that what is left out is named."""
     tex = paper(r"x\begin{figure}\caption{cap}\end{figure}")

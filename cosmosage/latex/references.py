@@ -37,6 +37,7 @@ _ENTRIES = (
     re.compile(r"@\w+\s*[{(]\s*(?=([^,}]{1,500})[,}])"),
     re.compile(r"\\entry\{(?=([^,}]{1,500})[,}])"),
 )
+_ITEM = re.compile(r"(?m)^(?=[ \t]*\\bibitem\s*[\[{%])")
 _NOUNS = {
     "equation": "Equation",
     "section": "Section",
@@ -67,6 +68,24 @@ def textual(citations: list[Citation]) -> bool:
         "citepalias",
     )
     return any(citation.command not in plain for citation in citations)
+
+
+def wanted_items(bbl: str, citations: list[Citation]) -> str:
+    """A .bbl without the entries whose names no citation can ask for: most of a long list."""
+    wanted = {
+        key
+        for citation in citations
+        if citation.command in _SHOWN
+        for key in citation.keys
+    }
+    head, *items = _ITEM.split(bbl)
+    kept = [
+        item
+        for item in items[:-1]
+        if not wanted.isdisjoint(map(str.strip, re.findall(r"\{([^{}]*)\}", item)))
+    ]
+    # the last one also holds the end of the list
+    return "".join([head, *kept, *items[-1:]])
 
 
 class Names:
@@ -180,12 +199,15 @@ def _value(text: str) -> str:
 
 def _unaccent(name: str) -> str:
     """A name out of BibTeX: accents put on their letters."""
-    name = re.sub(
-        r"\\([\"'`^~=.uvHckr])\s*\{?\\?([A-Za-z])\}?",
-        lambda match: unicodedata.normalize("NFC", match[2] + ACCENTS[match[1]]),
-        name,
-    )
-    name = re.sub(r"\\([A-Za-z]+)\s*", lambda match: CHARACTERS.get(match[1], ""), name)
+    if "\\" in name:
+        name = re.sub(
+            r"\\([\"'`^~=.uvHckr])\s*\{?\\?([A-Za-z])\}?",
+            lambda match: unicodedata.normalize("NFC", match[2] + ACCENTS[match[1]]),
+            name,
+        )
+        name = re.sub(
+            r"\\([A-Za-z]+)\s*", lambda match: CHARACTERS.get(match[1], ""), name
+        )
     return re.sub(r"[{}\\]", "", name).replace("~", " ").strip()
 
 
