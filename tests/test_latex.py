@@ -484,6 +484,16 @@ def test_hostile_ends_soon(name: str) -> None:
     assert len(text) < 5_000_000
 
 
+def test_hostile_bibliography_ends_soon() -> None:
+    """Entries that never get to their key cost no more than a paper."""
+    tex = paper(r"The sound \citet{x} part.")
+    for bib in (b"@a{" * 300_000, b"@a{" + b" " * 900_000, b"@" * 900_000):
+        started = time.process_time()
+        text = to_text(Package("latex", {"ms.tex": tex, "refs.bib": bib})).text
+        assert time.process_time() - started < 2.0
+        assert text.endswith("The sound part.\n")
+
+
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One bad package never stops the rest; the report tells of each."""
     (tmp_path / "good.tar.gz").write_bytes(tarred({"ms.tex": paper()}))

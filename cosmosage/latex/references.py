@@ -34,8 +34,8 @@ _WORD_BEFORE = re.compile(
 )
 # look ahead, as an entry may stand within a commented one; no key is longer than a line
 _ENTRIES = (
-    re.compile(r"@\w+\s*[{(]\s*(?=([^,}]{1,500})[,}])"),
-    re.compile(r"\\entry\{(?=([^,}]{1,500})[,}])"),
+    re.compile(r"@\w++\s*+[{(]\s*+(?=([^,}]{1,200}+)[,}])"),
+    re.compile(r"\\entry\{(?=([^,}]{1,200}+)[,}])"),
 )
 _ITEM = re.compile(r"(?m)^(?=[ \t]*\\bibitem\s*[\[{%])")
 _NOUNS = {
