@@ -406,6 +406,25 @@ def test_names_from_bib_and_bbl() -> None:
     assert text.endswith("Müller and Oe (2001) and Body et al. (1999) agree.\n")
 
 
+def test_names_from_a_long_bbl() -> None:
+    """Only what can be named is read; a formula or a brace in the rest does no harm."""
+    tex = paper(r"\citet{b} and \citet{d} agree \citep{a}.", r"\usepackage{natbib}")
+    items = [
+        rf"\bibitem[{{{name}(200{year})}}]{{{key}}}{end}"
+        for year, (key, name, end) in enumerate(
+            (
+                ("a", "Abel", " $x {"),
+                ("b", "Bode", " x"),
+                ("c", "Cox", " \\end{x}"),
+                ("d", "Day", " \\end{thebibliography}"),
+            )
+        )
+    ]
+    bbl = "\n\n".join([r"\begin{thebibliography}{}", *items]).encode()
+    text = to_text(Package("latex", {"ms.tex": tex, "ms.bbl": bbl})).text
+    assert text.endswith("Bode (2001) and Day (2003) agree.\n")
+
+
 def test_captions_can_be_left_out() -> None:
     """The setting, and that what is left out is named."""
     tex = paper(r"x\begin{figure}\caption{cap}\end{figure}")
@@ -463,6 +482,16 @@ def test_hostile_ends_soon(name: str) -> None:
     assert time.process_time() - started < 2.0
     assert "The sound part." in text
     assert len(text) < 5_000_000
+
+
+def test_hostile_bibliography_ends_soon() -> None:
+    """Entries that never get to their key cost no more than a paper."""
+    tex = paper(r"The sound \citet{x} part.")
+    for bib in (b"@a{" * 300_000, b"@a{" + b" " * 900_000, b"@" * 900_000):
+        started = time.process_time()
+        text = to_text(Package("latex", {"ms.tex": tex, "refs.bib": bib})).text
+        assert time.process_time() - started < 2.0
+        assert text.endswith("The sound part.\n")
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

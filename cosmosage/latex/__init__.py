@@ -15,7 +15,7 @@ from pathlib import Path
 # the environments register themselves with the reader's tables
 from cosmosage.latex import environments as _environments
 from cosmosage.latex.package import Package, read_package
-from cosmosage.latex.references import Names, textual
+from cosmosage.latex.references import Names, textual, wanted_items
 from cosmosage.latex.render import Reader
 from cosmosage.latex.source import Sources
 from cosmosage.latex.tidy import finish
@@ -110,7 +110,7 @@ def _bibliography(engine: Reader, main: str) -> list[str]:
             tables.append(sources.text(bbl))
         elif bbl:
             kept, engine.out = engine.out, []
-            engine.feed(sources.text(bbl))
+            engine.feed(wanted_items(sources.text(bbl), engine.citations))
             engine.run()
             engine.out = kept
     for name in sources.files:

@@ -33,7 +33,7 @@ _DIMENSION = re.compile(
 class Macro:
     """A user's definition. Called with the engine it puts its body in front of the input."""
 
-    __slots__ = ("name", "parameters", "default", "body", "plain", "prefix")
+    __slots__ = ("name", "parameters", "default", "body", "pieces", "prefix")
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Macro:
         self.parameters = parameters
         self.default = default
         self.body = body[::-1]
-        self.plain = not any(token[0] == "#" for token in body)
+        self.pieces = _pieces(self.body) if parameters else []
 
     def __call__(self, engine: "Expander", token: str) -> None:
         stack = engine.stack
@@ -73,19 +73,30 @@ class Macro:
                 arguments.append(engine.delimited(kind))
             else:
                 arguments.append(_special_argument(engine, kind))
-        if self.plain:
-            return self.body
         out: list[str] = []
-        for token in self.body:
-            if token[0] != "#":
-                out.append(token)
-            elif token.startswith("##"):
-                out.append(token[1:])
-            elif len(token) == 2 and int(token[1]) <= len(arguments):
-                out.extend(reversed(arguments[int(token[1]) - 1]))
+        for piece in self.pieces:
+            if isinstance(piece, list):
+                out += piece
+            elif piece <= len(arguments):
+                out += reversed(arguments[piece - 1])
             if len(out) > GROWTH:
                 break
         return out
+
+
+def _pieces(body: list[str]) -> list[list[str] | int]:
+    """A body cut at its parameters, which become their numbers; ``##`` loses one sign."""
+    tokens: list[str] = []
+    pieces: list[list[str] | int] = [tokens]
+    for token in body:
+        if token[0] != "#":
+            tokens.append(token)
+        elif token[1:].isdigit():
+            tokens = []
+            pieces += (int(token[1:]), tokens)
+        elif len(token) > 1:
+            tokens.append(token[1:])
+    return pieces
 
 
 Handler = Callable[[Any, str], None]
@@ -224,6 +235,12 @@ class Expander:
         if self._scanned > self._scan_limit:
             stack.pop()
             return []
+        if start > 2 and stack[-3] == "}" and stack[-2][0] not in "{}\x07":
+            # most arguments are one run of characters
+            body = [stack[-2]]
+            del stack[-3:]
+            self._scanned += 3
+            return body
         while index:
             index -= 1
             token = stack[index]

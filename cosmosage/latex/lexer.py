@@ -10,24 +10,25 @@ import re
 
 PARAGRAPH = "\f"
 
+# possessive, and what is frequent first: nothing is ever tried twice
 _LEXER = re.compile(
-    r"[^\\{}$%#&~^_\[\]\f\x02]+"
-    r"|\\(?:@?[A-Za-z]+(?:@+[A-Za-z]*)*[ \t]*(?:\n[ \t]*)?|[^A-Za-z])"
-    r"|\x02[0-9]+\x02"
-    r"|\#+[1-9]?"
-    r"|%[^\n\f]*(?:\n[ \t]*)?"
-    r"|\f[ \t\n\f]*|[{}$&~^_\[\]\\\x02]"
+    r"[^\\{}$%#&~^_\[\]\f\x02]++"
+    r"|[{}$&~^_\[\]]"
+    r"|\\(?:@?[A-Za-z]++(?:@++[A-Za-z]*+)*+[ \t]*+(?:\n[ \t]*+)?+|[^A-Za-z])"
+    r"|%[^\n\f]*+(?:\n[ \t]*+)?+"
+    r"|\#++[1-9]?+"
+    r"|\f[ \t\n\f]*+|\x02[0-9]++\x02|[\\\x02]"
 )
-_SCRUB = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff]")
+_CONTROLS = "".join(map(chr, (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F)))
 _BLANK = re.compile(r"\n[ \t]*\n\s*")
+_COMMENT = re.compile(r"%(?<!\\%)")
 _RAW = re.compile(
-    r"(?<!\\)%[^\n]*"
-    r"|\\begin\s*\{(verbatim|Verbatim|BVerbatim|LVerbatim|lstlisting|minted|comment|alltt"
+    r"\\(?:begin\s*\{(verbatim|Verbatim|BVerbatim|LVerbatim|lstlisting|minted|comment|alltt"
     r"|filecontents|pycode|python|sagesilent|codebox)(\*?)\}"
-    r"|\\(?:verb|lstinline)\b\*?(?:\[[^\]\n]{0,200}\])?([^A-Za-z\s*{\[])([^\n]{0,500}?)\3"
-    r"|\\(?:mintinline|lstinline)\s*(?:\{[a-z]+\})?\{([^{}\n]*)\}"
-    r"|\\(url|path|nolinkurl)\s*\{([^{}\\\n]{0,2000})\}"
-    r"|\\href\s*\{[^{}]{0,2000}\}"
+    r"|(?:verb|lstinline)\b\*?(?:\[[^\]\n]{0,200}\])?([^A-Za-z\s*{\[])([^\n]{0,500}?)\3"
+    r"|(?:mintinline|lstinline)\s*(?:\{[a-z]+\})?\{([^{}\n]*)\}"
+    r"|(url|path|nolinkurl)\s*\{([^{}\\\n]{0,2000})\}"
+    r"|href\s*\{[^{}]{0,2000}\})"
 )
 
 
@@ -57,8 +58,9 @@ def tokenise(source: str, raw: list[str]) -> list[str]:
     Returns:
         The tokens in order.
     """
-    source = source.replace("\r\n", "\n").replace("\r", "\n")
-    source = _SCRUB.sub("", source)
+    if "\r" in source:
+        source = source.replace("\r\n", "\n").replace("\r", "\n")
+    source = without(source, _CONTROLS + "\ufeff")
     if (
         "\\verb" in source
         or "\\href" in source
@@ -75,12 +77,28 @@ def tokenise(source: str, raw: list[str]) -> list[str]:
     ]
 
 
+def without(text: str, characters: str) -> str:
+    """A text without some characters that are hardly ever there: absence is seen at once."""
+    for character in characters:
+        if character in text:
+            text = text.replace(character, "")
+    return text
+
+
 def _keep_raw(source: str, raw: list[str]) -> str:
     """Take out what TeX reads with other category codes: listings, addresses."""
     out: list[str] = []
     position = 0
     missing: set[str] = set()
     while match := _RAW.search(source, position):
+        line = max(position, source.rfind("\n", position, match.start()))
+        if _COMMENT.search(source, line, match.start()):
+            # TeX does not see the rest of this line
+            end = source.find("\n", match.start())
+            end = len(source) if end < 0 else end
+            out.append(source[position:end])
+            position = end
+            continue
         out.append(source[position : match.start()])
         position = match.end()
         whole = match[0]
@@ -104,7 +122,7 @@ def _keep_raw(source: str, raw: list[str]) -> str:
             )
             out.append(_mark(match[7], raw) if literal else whole)
         else:
-            out.append("\\href{}" if whole[0] != "%" else whole)
+            out.append("\\href{}")
     out.append(source[position:])
     return "".join(out)
 

@@ -24,6 +24,10 @@ _AUTHOR = frozenset(
     "citeauthor Citeauthor citefullauthor citename citeA shortciteA".split()
 )
 _OPEN = frozenset("cite shortcite citenp".split())
+# all that can print a name or a year; the others only ever stand in brackets
+_SHOWN = frozenset(
+    {*_TEXTUAL, *_BARE, *_AUTHOR, *_OPEN, "citetalias", "citeyearpar", "citeyear"}
+)
 _WORD_BEFORE = re.compile(
     r"(?:^|[\s(])(?:in|by|of|from|see|with|to|following|than|and|or|like|to|via|on|under|since"
     r"|(?:[Rr]efs?\.?|[Rr]eferences?|[Pp]apers?|works?))$"
@@ -31,6 +35,12 @@ _WORD_BEFORE = re.compile(
 _WITH_NOUN = ("autoref", "cref", "vref", "fullref", "crefrange")
 _LOWER = ("section", "subsection", "subsubsection", "chapter", "item", "footnote")
 _SHORT = {"figure": "fig.", "equation": "eq."}
+# look ahead, as an entry may stand within a commented one; no key is longer than a line
+_ENTRIES = (
+    re.compile(r"@\w++\s*+[{(]\s*+(?=([^,}]{1,200}+)[,}])"),
+    re.compile(r"\\entry\{(?=([^,}]{1,200}+)[,}])"),
+)
+_ITEM = re.compile(r"(?m)^(?=[ \t]*\\bibitem\s*[\[{%])")
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,24 @@ def textual(citations: list[Citation]) -> bool:
     return any(citation.command not in plain for citation in citations)
 
 
+def wanted_items(bbl: str, citations: list[Citation]) -> str:
+    """A .bbl without the entries whose names no citation can ask for: most of a long list."""
+    wanted = {
+        key
+        for citation in citations
+        if citation.command in _SHOWN
+        for key in citation.keys
+    }
+    head, *items = _ITEM.split(bbl)
+    kept = [
+        item
+        for item in items[:-1]
+        if not wanted.isdisjoint(map(str.strip, re.findall(r"\{([^{}]*)\}", item)))
+    ]
+    # the last one also holds the end of the list
+    return "".join([head, *kept, *items[-1:]])
+
+
 class Names:
     """Authors and year of cited works, from the bibliography or, at the last, from the key."""
 
@@ -63,6 +91,7 @@ class Names:
         """``items``: key to rendered \\bibitem; ``tables``: the texts of .bib or biber files."""
         self._items = items
         self._tables = tables
+        self._starts: list[dict[str, int]] = []
         self._known: dict[str, tuple[str, str]] = {}
 
     def of(self, key: str) -> tuple[str, str]:
@@ -76,8 +105,10 @@ class Names:
             found = _from_item(item)
             if found[0]:
                 return found
-        for table in self._tables:
-            found = _from_table(table, key)
+        if not self._starts:
+            self._starts = [_starts(table) for table in self._tables]
+        for table, starts in zip(self._tables, self._starts):
+            found = _from_table(table, starts[key]) if key in starts else ("", "")
             if found[0]:
                 return found
         match = re.match(
@@ -111,14 +142,18 @@ def _from_item(item: str) -> tuple[str, str]:
     return _joined(names), years[0] if years else ""
 
 
-def _from_table(table: str, key: str) -> tuple[str, str]:
+def _starts(table: str) -> dict[str, int]:
+    """Key to where its entry's fields begin; of entries that share a key, the first."""
+    starts: dict[str, int] = {}
+    for pattern in _ENTRIES:
+        for match in pattern.finditer(table):
+            starts.setdefault(match[1].rstrip(), match.end(1) + 1)
+    return starts
+
+
+def _from_table(table: str, start: int) -> tuple[str, str]:
     """Authors and year from a .bib file or from the .bbl that biber writes."""
-    start = re.search(
-        r"(?:@\w+\s*[{(]\s*|\\entry\{)" + re.escape(key) + r"\s*[,}]", table
-    )
-    if not start:
-        return "", ""
-    entry = table[start.end() : start.end() + 20_000]
+    entry = table[start : start + 20_000]
     if stop := re.search(r"\n\s*@\w+\s*[{(]|\\endentry", entry):
         entry = entry[: stop.start()]
     families = re.findall(r"family=\{+([^{}]+)\}", entry)
@@ -160,12 +195,15 @@ def _value(text: str) -> str:
 
 def _unaccent(name: str) -> str:
     """A name out of BibTeX: accents put on their letters."""
-    name = re.sub(
-        r"\\([\"'`^~=.uvHckr])\s*\{?\\?([A-Za-z])\}?",
-        lambda match: unicodedata.normalize("NFC", match[2] + ACCENTS[match[1]]),
-        name,
-    )
-    name = re.sub(r"\\([A-Za-z]+)\s*", lambda match: CHARACTERS.get(match[1], ""), name)
+    if "\\" in name:
+        name = re.sub(
+            r"\\([\"'`^~=.uvHckr])\s*\{?\\?([A-Za-z])\}?",
+            lambda match: unicodedata.normalize("NFC", match[2] + ACCENTS[match[1]]),
+            name,
+        )
+        name = re.sub(
+            r"\\([A-Za-z]+)\s*", lambda match: CHARACTERS.get(match[1], ""), name
+        )
     return re.sub(r"[{}\\]", "", name).replace("~", " ").strip()
 
 
@@ -177,6 +215,8 @@ def _joined(names: list[str]) -> str:
 
 def cite(engine: Any, names: Names, text: str) -> str:
     """Put names and years, or nothing, where the citations' marks are."""
+    if "\x01" not in text:
+        return text
     by_name = _author_year(engine)
 
     def replace(match: re.Match[str]) -> str:
@@ -206,6 +246,8 @@ def _shown(
     aliases: dict[str, str],
 ) -> str:
     command = citation.command
+    if command not in _SHOWN:
+        return HOLE
     left = re.sub("\x01[0-9]+\x01", "Xx", re.sub("\x03[0-9]+\x03", "x", left))
     inside = left.rfind("(") > left.rfind(")") or left.rfind("[") > left.rfind("]")
     if command == "citetalias":
@@ -230,8 +272,6 @@ def _shown(
         ):
             return HOLE
         return f"({shown})" if command == "citeyearpar" else shown
-    elif command not in _TEXTUAL and command not in _AUTHOR:
-        return HOLE
     people = [pair for key in citation.keys if (pair := names.of(key))[0]]
     if not people:
         return HOLE
@@ -247,6 +287,8 @@ def _shown(
 
 def point(engine: Any, text: str) -> str:
     """Put numbers where the references' marks are."""
+    if "\x04" not in text:
+        return text
 
     def replace(match: re.Match[str]) -> str:
         command, keys = engine.references[int(match[1])]

@@ -23,7 +23,7 @@ _HINTS = {
     "cp850": "cp850",
 }
 _INPUTENC = re.compile(rb"\\usepackage\s*\[([A-Za-z0-9-]+)\]\s*\{inputenc\}")
-_COMMENT = re.compile(r"(?<!\\)%[^\n]*")
+_COMMENT = re.compile(r"%(?<!\\%)[^\n]*")
 _CLASS = re.compile(
     r"\\(?:documentclass|documentstyle)\s*(\[[^\]]*\])?\s*(?:%[^\n]*\n\s*)?\{\s*([^}]*?)\s*\}"
 )
@@ -47,8 +47,13 @@ def decode(data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         pass
-    if len(re.findall(rb"[\xc3\xe2][\x80-\xbf]", data)) > len(
-        re.findall(rb"[\x80-\xff](?![\x80-\xff])(?<![\xc2-\xf4][\x80-\xff])", data)
+    # what decides lies next to bytes beyond ASCII: the rest need not be looked through
+    high = b"\0".join(
+        data[max(0, match.start() - 1) : match.end() + 1]
+        for match in re.finditer(rb"[\x80-\xff](?:[\0-\x7f]?[\x80-\xff])*+", data)
+    )
+    if len(re.findall(rb"[\xc3\xe2][\x80-\xbf]", high)) > len(
+        re.findall(rb"[\x80-\xff](?![\x80-\xff])(?<![\xc2-\xf4][\x80-\xff])", high)
     ):
         # UTF-8 with a foreign byte here and there
         return re.sub(
@@ -59,8 +64,8 @@ def decode(data: bytes) -> str:
     hint = _INPUTENC.search(data)
     name = _HINTS.get(hint[1].decode("ascii").lower(), "") if hint else ""
     guesses = [name] if name else ["cp1252", "mac_roman"]
-    texts = [data.decode(guess, "replace") for guess in guesses]
-    return max(texts, key=_plausible)
+    best = max(guesses, key=lambda guess: _plausible(high.decode(guess, "replace")))
+    return data.decode(best, "replace")
 
 
 def _either(data: bytes) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from cosmosage.latex.lexer import raw_text
+from cosmosage.latex.lexer import raw_text, without
 from cosmosage.latex.references import GAP, HOLE, NAMED, Names, cite, point
 
 _FILLER = (
@@ -15,6 +15,37 @@ _FILLER = (
 )
 # possessive: what an author can write must never make these go back and try again
 _BRACKETS = re.compile(rf" ?[(\[]{_FILLER}*+{HOLE}(?:{_FILLER}|{HOLE})*+[)\]]")
+_NAMED_NOUN = re.compile(rf"(?:\b[Rr]efs?\.|\b[Rr]eferences?) ?{NAMED}")
+_SEVERAL = re.compile(rf"{HOLE}(?:[ ,;-]{{0,9}}{HOLE})+")
+# What goes with a citation that stood outside of brackets, and what stays, in this order. The
+# first of three is what the pattern cannot do without, and is found far sooner than that.
+_HOLES = [
+    (re.compile(core), re.compile(pattern), instead)
+    for core, pattern, instead in (
+        (rf"\( ?{HOLE}", rf"(?<=\() ?{HOLE} ?[,;]? ?", ""),
+        (
+            rf"{HOLE} ?[)\]]",
+            rf"[ ,;]{{0,9}}(?:\b(?:see(?: also)?|e\.g\.|cf\.)[, ]{{0,4}})?{HOLE} ?(?=[)\]])",
+            "",
+        ),
+        (
+            rf" {HOLE}",
+            rf" (?:in|by|of|from|see|following|with|to|[Rr]efs?\.?|[Rr]eferences?) {HOLE}"
+            r"(?= ?[.,;:)])",
+            "",
+        ),
+        (
+            rf"[Rr]ef(?:s?\.|erences?) ?{HOLE}",
+            rf" ?\b(?:[Rr]efs?\.|[Rr]eferences?) ?{HOLE}",
+            " ",
+        ),
+        (HOLE, rf"([,;]) ?{HOLE} ?(?=[,;.])", ""),
+        (rf"{HOLE} ?[.,;:!?)\]]", rf" ?{HOLE}(?= ?[.,;:!?)\]]) ?", ""),
+        (HOLE, rf" ?{HOLE} ?", " "),
+    )
+]
+_EMPTY_CORE = re.compile(r"\([ ,;]{0,9}\)|\[[ ,;]{0,9}\]")
+_EMPTY = re.compile(r" ?\([ ,;]{0,9}\)| ?\[[ ,;]{0,9}\]")
 _NOUN = (
     r"(?:[Ff]ig(?:ure|s|ures)?\.?|FIG\.|FIGURE|[Tt]ab(?:le|les|s)?\.?"
     r"|[Ss]ec(?:tion|tions|t|ts|s)?\.?|[Ee]q(?:uation|uations|n|ns|s)?\.?"
@@ -30,6 +61,9 @@ _GAP_NOUN = re.compile(
     rf"(?P<start>[.:] |\f ?)?(?:\bthe )?\b(?P<noun>{_NOUN}) ?\(?{GAP}\)?"
     rf"(?: ?(?:,|and|to|-+|–|&) ?\(?{GAP}\)?)*"
 )
+_BEFORE_STOP = re.compile(r" (?=[ ,;.:!?)]) *+(?=[,;.:!?)](?:[\s)]|$))")
+_CONTROLS = "".join(map(chr, (*range(0x09), *range(0x0B, 0x20))))
+_ITEM = re.compile(r"\s*(?:- |\d+\. )")
 _BEFORE, _AFTER = (
     160,
     60,
@@ -62,7 +96,7 @@ def finish(engine: Any, names: Names, text: str) -> str:
         names: authors and years by key.
         text: the joined pieces.
     """
-    text = re.sub(r"[ \t\n\xa0]+", " ", text)
+    text = _one_blank(text)
     text = cite(engine, names, point(engine, text))
     text = _around(text, HOLE + NAMED, _close_holes)
     text = _around(text, GAP, _close_gaps)
@@ -74,8 +108,14 @@ def finish(engine: Any, names: Names, text: str) -> str:
         text = re.sub(
             "\x02[0-9]+\x02", lambda match: raw_text(engine.raw, match[0]), text
         )
-    text = re.sub(r"[\x00-\x08\x0b-\x1f]", "", text)
-    return text.strip()
+    return without(text, _CONTROLS).strip()
+
+
+def _one_blank(text: str) -> str:
+    """Every run of blanks to one; most are one already, and no pattern should stop at those."""
+    for blank in "\t\n\xa0":
+        text = text.replace(blank, " ")
+    return re.sub(r"   *", " ", text)
 
 
 def _around(text: str, marks: str, mend: Callable[[str], str]) -> str:
@@ -83,14 +123,15 @@ def _around(text: str, marks: str, mend: Callable[[str], str]) -> str:
     out: list[str] = []
     done = 0
     start = stop = -1
-    for match in re.finditer(f"[{marks}]", text):
-        if match.start() > stop:
+    found = [match.start() for mark in marks for match in re.finditer(mark, text)]
+    for position in sorted(found):
+        if position > stop:
             if stop > 0:
                 out.append(mend(text[start:stop]))
                 done = stop
-            start = max(done, text.rfind(" ", 0, max(0, match.start() - _BEFORE)) + 1)
+            start = max(done, text.rfind(" ", 0, max(0, position - _BEFORE)) + 1)
             out.append(text[done:start])
-        stop = text.find(" ", match.end() + _AFTER)
+        stop = text.find(" ", position + 1 + _AFTER)
         stop = len(text) if stop < 0 else stop
     if stop > 0:
         out.append(mend(text[start:stop]))
@@ -101,27 +142,13 @@ def _around(text: str, marks: str, mend: Callable[[str], str]) -> str:
 
 def _close_holes(text: str) -> str:
     """Take away the punctuation that held a citation."""
-    text = re.sub(rf"(?:\b[Rr]efs?\.|\b[Rr]eferences?) ?{NAMED}", "", text)
-    text = text.replace(NAMED, "")
-    text = re.sub(rf"{HOLE}(?:[ ,;-]{{0,9}}{HOLE})+", HOLE, text)
-    text = _BRACKETS.sub("", text)
-    text = re.sub(rf"(?<=\() ?{HOLE} ?[,;]? ?", "", text)
-    text = re.sub(
-        rf"[ ,;]{{0,9}}(?:\b(?:see(?: also)?|e\.g\.|cf\.)[, ]{{0,4}})?{HOLE} ?(?=[)\]])",
-        "",
-        text,
-    )
-    text = re.sub(
-        rf" (?:in|by|of|from|see|following|with|to|[Rr]efs?\.?|[Rr]eferences?) {HOLE}"
-        r"(?= ?[.,;:)])",
-        "",
-        text,
-    )
-    text = re.sub(rf" ?\b(?:[Rr]efs?\.|[Rr]eferences?) ?{HOLE}", " ", text)
-    text = re.sub(rf"([,;]) ?{HOLE} ?(?=[,;.])", "", text)
-    text = re.sub(rf" ?{HOLE}(?= ?[.,;:!?)\]]) ?", "", text)
-    text = re.sub(rf" ?{HOLE} ?", " ", text)
-    return re.sub(r" ?\([ ,;]{0,9}\)| ?\[[ ,;]{0,9}\]", "", text)
+    if NAMED in text:
+        text = _NAMED_NOUN.sub("", text).replace(NAMED, "")
+    text = _BRACKETS.sub("", _SEVERAL.sub(HOLE, text))
+    for core, pattern, instead in _HOLES:
+        if core.search(text):
+            text = pattern.sub(instead, text)
+    return _EMPTY.sub("", text) if _EMPTY_CORE.search(text) else text
 
 
 def _close_gaps(text: str) -> str:
@@ -147,25 +174,26 @@ def _typography(text: str) -> str:
 
 def _blanks(text: str) -> str:
     """Blanks to one, paragraphs to a blank line, list items to lines."""
+    # a pattern that begins with one certain character is looked for ten times as fast
     text = text.replace("\xa0", " ")
-    text = re.sub(r" ", " ", text)
-    text = re.sub(r" ?\f[ \f]*", "\f", text)
-    text = re.sub(r"[ \f]?\x05[ \x05]*", "\x05", text)
+    text = re.sub(r"\f[ \f]*", "\f", text).replace(" \f", "\f")
+    if "\x05" in text:
+        *pieces, last = re.sub(r"\x05[ \x05]*", "\x05", text).split("\x05")
+        pieces = [piece[:-1] if piece[-1:] in " \f" else piece for piece in pieces]
+        text = "\x05".join([*pieces, last])
     text = text.replace("\f", "\n\n")
-    text = re.sub(r" +([,;.:!?)])(?=[\s)]|$)", r"\1", text)
+    text = _BEFORE_STOP.sub("", text)
     # the first item of a list follows a paragraph, the others a line
     text = text.replace("\x05", "\n").replace("\x06", "  ")
     text = _open_lists(text)
-    return re.sub(r"\n{3,}", "\n\n", text)
+    return re.sub(r"\n\n\n+", "\n\n", text)
 
 
 def _open_lists(text: str) -> str:
     """A blank line before the first item of a list."""
-    lines = text.split("\n")
     out: list[str] = []
-    item = re.compile(r"\s*(?:- |\d+\. )")
-    for line in lines:
-        if item.match(line) and out and out[-1] and not item.match(out[-1]):
+    for line in text.split("\n"):
+        if _ITEM.match(line) and out and out[-1] and not _ITEM.match(out[-1]):
             if not out[-1].startswith("  "):
                 out.append("")
         out.append(line.rstrip())
