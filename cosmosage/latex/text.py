@@ -288,7 +288,7 @@ TEXT.update(
             " samepage goodbreak filbreak eject supereject hss vss hfilneg break nolinebreak"
             " makeatother columnbreak subtitle upright dotfill hrulefill"
             " hangindent hangafter obeylines obeyspaces parbreak endcsname ul"
-            " lowercase sectionfont abstractname magstep magstephalf"
+            " lowercase sectionfont abstractname magstephalf"
             " url path nolinkurl"
         ).split()
     }

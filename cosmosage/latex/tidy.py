@@ -30,6 +30,9 @@ _GAP_NOUN = re.compile(
     rf"(?P<start>[.:] |\f ?)?(?:\bthe )?\b(?P<noun>{_NOUN}) ?\(?{GAP}\)?"
     rf"(?: ?(?:,|and|to|-+|–|&) ?\(?{GAP}\)?)*"
 )
+_ON_PAGE = re.compile(
+    rf",? ?(?:\b(?:starting|beginning) )?\b(?:on|at|from) (?:the )?(?:[Pp]ages?|[Pp]p?\.) ?{GAP}"
+)
 _BEFORE, _AFTER = (
     160,
     60,
@@ -127,6 +130,7 @@ def _close_holes(text: str) -> str:
 def _close_gaps(text: str) -> str:
     """Let the noun stand alone where a number is missing."""
     text = _GAP_BRACKET.sub("", text)
+    text = _ON_PAGE.sub("", text)
 
     def alone(match: re.Match[str]) -> str:
         noun = match["noun"].lower().strip(".")
