@@ -9,6 +9,7 @@ is a number. Unlike TeX it never stops: what it cannot understand it leaves out 
     text.title, text.text, text.dropped
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from cosmosage.latex import environments as _environments
 from cosmosage.latex.package import Package, read_package
 from cosmosage.latex.references import Names, textual, wanted_items
-from cosmosage.latex.render import Reader
+from cosmosage.latex.render import Keep, Reader
 from cosmosage.latex.source import Sources
 from cosmosage.latex.tidy import finish
 
@@ -37,12 +38,22 @@ class Text:
     """What was left out and why; what happened more than once ends in ``(x <times>)``."""
 
 
-def to_text(package: Package | Path | str | bytes, captions: bool = True) -> Text:
+def to_text(
+    package: Package | Path | str | bytes,
+    captions: bool = True,
+    *,
+    tables: bool = False,
+    code: bool = False,
+    acknowledgements: bool = True,
+) -> Text:
     """Convert a paper's source to text.
 
     Args:
         package: what ``read_package`` gave, or what it takes.
         captions: keep the captions of figures and tables, each as a paragraph of its own.
+        tables: keep tables, a row a line with ``|`` between its cells.
+        code: keep listings, fenced as Markdown.
+        acknowledgements: keep the section of that name.
 
     Returns:
         The text; empty, with the reason in ``dropped``, where the package holds no LaTeX. TeX
@@ -56,7 +67,7 @@ def to_text(package: Package | Path | str | bytes, captions: bool = True) -> Tex
     if package.kind != "latex":
         return Text("", dropped=[(package.kind, package.reason)])
     sources = Sources(package.files)
-    engine = Reader(sources, captions)
+    engine = Reader(sources, Keep(captions, tables, code, acknowledgements))
     main = sources.main()
     if not main:
         return Text("", dropped=[("empty", "no file that could be the paper")])
@@ -74,6 +85,12 @@ def to_text(package: Package | Path | str | bytes, captions: bool = True) -> Tex
     sections = [
         (level, finish(engine, names, heading)) for level, heading in engine.sections
     ]
+    if not acknowledgements:
+        body, found = _ACKNOWLEDGEMENTS.subn("", body)
+        body = body.strip()
+        sections = [pair for pair in sections if not _THANKS.match(pair[1])]
+        if found:
+            engine.drop("acknowledgements", "left out by the setting")
     parts = [
         f"# {title}" if title else "",
         f"## Abstract\n\n{abstract}" if abstract else "",
@@ -91,6 +108,12 @@ def to_text(package: Package | Path | str | bytes, captions: bool = True) -> Tex
         sections,
         dropped + package.refused,
     )
+
+
+_THANKS = re.compile(r"(?i)acknowledge?ments?\b")
+_ACKNOWLEDGEMENTS = re.compile(
+    r"(?ims)^(?:(#+) acknowledge?ments?\b.*?(?=^#|\Z)|\*\*acknowledge?ments?\b[^\n]*\n?)"
+)
 
 
 def _bibliography(engine: Reader, main: str) -> list[str]:

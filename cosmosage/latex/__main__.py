@@ -14,8 +14,8 @@ from cosmosage.latex import read_package, to_text
 _ENDINGS = (".tar.gz", ".tgz", ".tar", ".tex.gz", ".gz", ".tex", ".pdf")
 
 
-def convert(path: Path, out: Path, captions: bool) -> dict[str, Any]:
-    """Convert one package and say how it went."""
+def convert(path: Path, out: Path, **settings: bool) -> dict[str, Any]:
+    """Convert one package, with the settings of ``to_text``, and say how it went."""
     started = time.perf_counter()
     name = path.resolve().name
     if path.is_file():
@@ -29,7 +29,7 @@ def convert(path: Path, out: Path, captions: bool) -> dict[str, Any]:
     }
     try:
         package = read_package(path)
-        text = to_text(package, captions)
+        text = to_text(package, **settings)
         if package.kind != "latex":
             record.update(status=package.kind, reason=package.reason)
         elif not text.text:
@@ -53,12 +53,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("packages", nargs="+", type=Path, metavar="PACKAGE")
     parser.add_argument("--out", type=Path, required=True, help="folder for <name>.txt")
     parser.add_argument("--no-captions", action="store_true", help="leave captions out")
+    parser.add_argument("--tables", action="store_true", help="keep tables")
+    parser.add_argument("--code", action="store_true", help="keep listings")
+    parser.add_argument(
+        "--no-acknowledgements", action="store_true", help="leave that section out"
+    )
     options = parser.parse_args(arguments)
     if options.out.exists() and not options.out.is_dir():
         print(f"{options.out} is a file; --out wants a folder", file=sys.stderr)
         return 2
     records = [
-        convert(path, options.out, not options.no_captions)
+        convert(
+            path,
+            options.out,
+            captions=not options.no_captions,
+            tables=options.tables,
+            code=options.code,
+            acknowledgements=not options.no_acknowledgements,
+        )
         for path in tqdm(
             options.packages, unit="paper", disable=len(options.packages) < 2
         )

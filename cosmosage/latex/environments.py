@@ -6,7 +6,7 @@ from typing import Any
 from cosmosage.latex import algorithms, maths
 from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import command, take
-from cosmosage.latex.render import END_FILE, INNER, LINE, TEXT, Reader
+from cosmosage.latex.render import END_FILE, INNER, LINE, TABLES, TEXT, Reader
 from cosmosage.latex.structure import heading
 from cosmosage.latex.text import fill_inner
 
@@ -158,6 +158,10 @@ def _begin(engine: Reader, _token: str) -> None:
         _begin_display(engine, name, base)
     elif base == "math":
         maths.begin(engine, name, False)
+    elif base in TABLES and base not in _FLOATS and engine.keep.tables:
+        take(engine, "m" * (base != "tabular" or name != base) + "om")
+        engine.paragraph()
+        engine.push("environment", name, engine.table, close=_end_block)
     elif base in _SKIPPED and base not in engine.environments:
         _skip(engine, name, _SKIPPED[base])
     elif base in _FLOATS:
@@ -211,9 +215,11 @@ def _begin_float(engine: Reader, name: str, base: str) -> None:
     frame = engine.push("float", name, engine.tables[0], capture=True, close=_end_float)
     frame.tag = _FLOATS[base]
     engine.optional()
+    if base in TABLES:
+        take(engine, "om")
     if frame.tag == "algorithm":
         algorithms.begin(engine)
-    else:
+    elif frame.tag != "table" or not engine.keep.tables:
         engine.drop(frame.tag, "a float is no prose")
 
 
@@ -269,6 +275,8 @@ def _end_float(engine: Reader, frame: Any, captured: list[str]) -> None:
     text = "".join(captured)
     if frame.tag == "algorithm" and LINE in text:
         engine.notes.append(text)
+    elif frame.tag == "table" and engine.keep.tables and " | " in text:
+        engine.notes.append(text.replace(PARAGRAPH, LINE))
     if engine.unclosed:
         # a float that never ended holds the rest of the paper
         engine.out.append(text)

@@ -32,6 +32,9 @@ _RAW = re.compile(
 )
 
 
+_OPTIONS = re.compile(r"^[ \t]*(?:\[[^\]]*\])?[ \t]*(?:\{[^{}\n]*\})?[ \t]*(?=\n)")
+
+
 class _Clean(dict[str, str]):
     """A control sequence without the blanks that TeX skips after its name; remembered."""
 
@@ -109,9 +112,11 @@ def _keep_raw(source: str, raw: list[str]) -> str:
                 missing.add(ending)
                 out.append(whole)
                 continue
-            position = end + len(ending)
             silent = environment in ("filecontents", "comment", "sagesilent")
-            out.append("" if silent else "\\rawcode{}")
+            code = _OPTIONS.sub("", source[position:end]).strip("\n")
+            position = end + len(ending)
+            fenced = "" if silent else _mark(f"```\n{code}\n```", raw)
+            out.append(f"\\rawcode{{{fenced}}}" if fenced else "")
         elif match[3]:
             out.append(_mark(f"`{match[4]}`" if match[4] else "", raw))
         elif match[5] is not None:

@@ -587,7 +587,7 @@ def quantity(engine: Any, token: str) -> tuple[str, str, bool]:
     option = engine.plain(engine.optional() or [])
     if token in ("\\si", "\\unit"):
         # the units package writes \unit[5]{km}; siunitx has settings there
-        value = "" if "=" in option else number(engine, [option])
+        value = number(engine, [option]) if option and "=" not in option else ""
     else:
         value = number(engine, engine.argument())
     if token == "\\ang":

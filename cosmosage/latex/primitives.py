@@ -275,6 +275,7 @@ for _names, _signature in {
     "DeclareGraphicsRule": "mmmm",
     "RequirePackage includeonly fancyhf": "m",
     "fancyhead fancyfoot lhead rhead chead lfoot rfoot cfoot": "om",
+    "magstep": "m",
     "pagestyle thispagestyle pagenumbering markright": "m",
     "markboth": "mm",
     "newfont font": "mm",

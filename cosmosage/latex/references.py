@@ -29,8 +29,19 @@ _SHOWN = frozenset(
     {*_TEXTUAL, *_BARE, *_AUTHOR, *_OPEN, "citetalias", "citeyearpar", "citeyear"}
 )
 _WORD_BEFORE = re.compile(
-    r"(?:^|[\s(])(?:in|by|of|from|see|with|to|following|than|and|or|like|to|via|on|under|since"
-    r"|(?:[Rr]efs?\.?|[Rr]eferences?|[Pp]apers?|works?))$"
+    r"(?i)(?:^|[\s(])(?:in|by|of|from|see|with|to|following|than|and|or|like|via|on|under|since"
+    r"|refs?\.?|references?)$"
+)
+# a bracket that says no more than this says nothing without its citation
+_SAYS_NOTHING = re.compile(
+    r"(?:(?:e\. ?g\.|i\. ?e\.|see|also|cf\.?|and|or|as|in|by|from|of|the|to|for|a|an|recent|reviews?"
+    r"|more|details?|examples?|instance|references?|therein|refs?\.?|Xx)(?![a-z])|[,;.~ ])*+",
+    re.I,
+)
+# a key that is a name and a year: body1999, BodyEtAl_2001, bodyGalaxiesDust1999
+_KEY = re.compile(
+    r"((?:(?:Mc|Mac|De|Van|Di|La|Le|O')(?=[A-Z]))?[A-Za-z][a-z'-]{2,}?)"
+    r"(?=_?[Ee]t_?[Aa]l|[-_:+.\dA-Z])(_?[Ee]t_?[Aa]l)?[A-Za-z_:+.-]*((?:19|20)\d\d)(?!\d)"
 )
 _WITH_NOUN = ("autoref", "cref", "vref", "fullref", "crefrange")
 _LOWER = ("section", "subsection", "subsubsection", "chapter", "item", "footnote")
@@ -111,11 +122,11 @@ class Names:
             found = _from_table(table, starts[key]) if key in starts else ("", "")
             if found[0]:
                 return found
-        match = re.match(
-            r"([A-Za-z][a-z'-]{2,}?)(?:_?et_?al|EtAl)?[-_:+.]?(?:[A-Za-z_-]*?)((?:19|20)\d\d)",
-            key,
-        )
-        return (match[1].capitalize(), match[2]) if match else ("", "")
+        match = _KEY.match(key)
+        if not match:
+            return "", ""
+        others = " et al." if match[2] else ""
+        return match[1][:1].upper() + match[1][1:] + others, match[3]
 
 
 def _from_item(item: str) -> tuple[str, str]:
@@ -128,12 +139,23 @@ def _from_item(item: str) -> tuple[str, str]:
     else:
         body = label
     body = re.sub(r"\x03\d+\x03|\x0c", " ", body)
-    years = re.findall(r"(?<!\d)((?:1[5-9]|20)\d\d)[a-z]?(?!\d)", body)
+    years = re.findall(r"\((?:[^()]{0,20}\s)?((?:1[5-9]|20)\d\d)[a-z]?\)", body)
+    plain = re.sub(r"(?i)arxiv:\s*\S+|https?:\S+|\d+[-–]+\d+", " ", body)
+    for century in ("(?:19|20)", "1[5-8]"):
+        years += re.findall(rf"(?<![\d.])({century}\d\d)[a-z]?(?!\d)", plain)
     head = re.split(r"(?:1[5-9]|20)\d\d|[\"“]|``|et al", body)[0][:300]
-    names = re.findall(
-        r"(?:\b[A-Z]\.[-\s~]*)+((?:(?:van|von|de|der|den|la|le)\s+)*[A-Z][\w'’-]+)",
+    names: list[str] = []
+    end = 0
+    for match in re.finditer(
+        r"(?:\b[A-Z]\.[-\s~]*)+((?:(?:van|von|de|der|den|la|le)\s+)*[A-Z][\w'’-]+)(\.?)",
         head,
-    )
+    ):
+        # what stands behind a title, or is abbreviated, is a journal
+        between = re.fullmatch(r"[\s,;]*(?:and|&)?[\s,]*", head[end : match.start()])
+        if names and (not between or match[2] and match.end() < len(head.rstrip())):
+            break
+        names.append(match[1])
+        end = match.end()
     if not names or re.match(r"\s*[A-Z][\w'’-]+,\s*[A-Z]\.", head):
         turned = re.findall(r"([A-Z][\w'’-]+),?\s+(?:[A-Z]\.[-\s]*)+", head)
         names = turned or names
@@ -222,7 +244,7 @@ def cite(engine: Any, names: Names, text: str) -> str:
     def replace(match: re.Match[str]) -> str:
         citation = engine.citations[int(match[1])]
         left = text[max(0, match.start() - 300) : match.start()].rstrip()
-        right = text[match.end() : match.end() + 40]
+        right = text[match.end() : match.end() + 80]
         return _shown(citation, names, by_name, left, right, engine.aliases)
 
     return re.sub("\x01([0-9]+)\x01", replace, text)
@@ -250,6 +272,11 @@ def _shown(
         return HOLE
     left = re.sub("\x01[0-9]+\x01", "Xx", re.sub("\x03[0-9]+\x03", "x", left))
     inside = left.rfind("(") > left.rfind(")") or left.rfind("[") > left.rfind("]")
+    before = left[max(left.rfind("("), left.rfind("[")) + 1 :]
+    after = re.split(r"[)\]]", re.sub("\x01[0-9]+\x01", "", right))[0]
+    said = inside and not (
+        _SAYS_NOTHING.fullmatch(before) and _SAYS_NOTHING.fullmatch(after)
+    )
     if command == "citetalias":
         return " and ".join(aliases.get(key, "") for key in citation.keys) or HOLE
     if command in _OPEN:
@@ -257,7 +284,13 @@ def _shown(
             not left or left[-1] in ".:\f" and re.match(r"\s+[a-z]", right) is not None
         )
         word = by_name or starts or _WORD_BEFORE.search(left) is not None
-        if not word or inside or re.match(r"\s*\)", right):
+        if said:
+            # "(similar to the framework of [3])", "(see however [3] for doubts)"
+            word = _WORD_BEFORE.search(left) is not None or (
+                re.match(r"see\b", before, re.I) is not None
+                and re.match(r" (?:for|who|where|that|which)\b", right) is not None
+            )
+        if not word or inside and not said or not inside and re.match(r"\s*\)", right):
             return HOLE
     elif command in _BARE:
         if inside:

@@ -8,7 +8,7 @@ tell, a number behind a label or the names behind a citation, stays a mark in th
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from cosmosage.latex import maths
 from cosmosage.latex.expand import Expander, Handler, Macro
@@ -24,11 +24,23 @@ INNER: dict[str, Handler] = {}
 LINE, INDENT = "\x05", "\x06"
 CAPTURED, END_FILE, END_MATHS = "\x07captured", "\x07file", "\x07maths"
 FILES = 500  # how often a document may read in another file
+TABLES = frozenset(
+    "tabular tabularx tabulary longtable supertabular deluxetable longdeluxetable planotable".split()
+)
 COUNTED = ("chapter", "section", "subsection", "subsubsection")
 NEAR = (
     200  # frames that one \\end may close: broken nesting is mended, not searched for
 )
 FRONT_LIMIT = 6000  # characters before the abstract that can still be title and authors
+
+
+class Keep(NamedTuple):
+    """What beside the running text is kept; the defaults are what is best to train on."""
+
+    captions: bool = True
+    tables: bool = False
+    code: bool = False
+    acknowledgements: bool = True
 
 
 class Frame:
@@ -98,11 +110,11 @@ class Reader(Expander, Found):
         parent: the number that equations share within ``subequations``.
     """
 
-    def __init__(self, sources: Sources, captions: bool = True) -> None:
+    def __init__(self, sources: Sources, keep: Keep) -> None:
         Expander.__init__(self, (TEXT, maths.MATHS, INNER))
         Found.__init__(self)
         self.sources = sources
-        self.captions = captions
+        self.keep = keep
         self.out: list[str] = []
         self.frames: list[Any] = []
         self.captures = 0
@@ -226,6 +238,11 @@ class Reader(Expander, Found):
         self.push("capture", "", self.tables[0], capture=True, close=close)
         self.stack.append(CAPTURED)
         self.stack.extend(reversed(tokens))
+
+    def in_table(self) -> bool:
+        """Whether the innermost thing that is open is a table that is kept."""
+        frame = self.frames[-1] if self.frames and self.keep.tables else None
+        return frame is not None and frame.name.rstrip("*") in TABLES
 
     # what is counted and named
 

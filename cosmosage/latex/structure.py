@@ -392,7 +392,7 @@ def _captioned(engine: Reader, kind: str, argument: list[str], part: bool) -> No
     number = engine.current[0]
 
     def done(text: str) -> None:
-        if engine.captions and text.strip():
+        if engine.keep.captions and text.strip():
             text = " ".join(text.replace(PARAGRAPH, " ").split())
             engine.notes.append(f"{kind.capitalize()} {number}: {text}")
 

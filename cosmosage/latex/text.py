@@ -6,7 +6,15 @@ from cosmosage.latex import maths
 from cosmosage.latex.expand import STOP
 from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import Taken, command, numeral
-from cosmosage.latex.render import CAPTURED, END_FILE, END_MATHS, INNER, TEXT, Reader
+from cosmosage.latex.render import (
+    CAPTURED,
+    END_FILE,
+    END_MATHS,
+    INNER,
+    LINE,
+    TEXT,
+    Reader,
+)
 from cosmosage.latex.structure import end_file
 from cosmosage.latex.symbols import ACCENTS, BARE_MATHS, CHARACTERS, JOURNALS, SKY
 
@@ -76,7 +84,11 @@ def _newline(engine: Reader, _token: str) -> None:
         engine.star()
     if engine.peek() == "[":
         engine.optional()
-    engine.out.append(" ")
+    engine.out.append(LINE if engine.in_table() else " ")
+
+
+def _column(engine: Reader, _token: str) -> None:
+    engine.out.append(" | " if engine.in_table() else "&")
 
 
 @command(TEXT, "xspace")
@@ -193,7 +205,9 @@ TEXT.update(
         "$": _dollar,
         "~": _space,
         PARAGRAPH: _paragraph,
+        "&": _column,
         "\\\\": _newline,
+        "\\tabularnewline": _newline,
         "\\cr": _newline,
         CAPTURED: _end_capture,
         END_MATHS: _end_maths,
@@ -274,7 +288,7 @@ TEXT.update(
             " samepage goodbreak filbreak eject supereject hss vss hfilneg break nolinebreak"
             " makeatother columnbreak subtitle upright dotfill hrulefill"
             " hangindent hangafter obeylines obeyspaces parbreak endcsname ul"
-            " lowercase sectionfont abstractname magstep magstephalf"
+            " lowercase sectionfont abstractname magstephalf"
             " url path nolinkurl"
         ).split()
     }
@@ -291,9 +305,11 @@ def _enquote(engine: Reader, _token: str) -> None:
 def _software(engine: Reader, token: str) -> None:
     """AASTeX's last paragraphs, under the word that it prints."""
     engine.optional()
+    argument = engine.argument()
     engine.paragraph()
-    engine.out.append(token[1:].capitalize() + ": ")
-    engine.stack.extend(reversed([*engine.argument(), "\\par"]))
+    if any(part.strip("{} ") for part in argument):
+        engine.out.append(token[1:].capitalize() + ": ")
+        engine.stack.extend(reversed([*argument, "\\par"]))
 
 
 @command(TEXT, "texorpdfstring")
@@ -304,8 +320,12 @@ def _texorpdfstring(engine: Reader, _token: str) -> None:
 
 @command(TEXT, "rawcode")
 def _rawcode(engine: Reader, _token: str) -> None:
-    engine.argument()
-    engine.drop("code", "code is no prose")
+    code = engine.argument()
+    if engine.keep.code and code:
+        engine.out.append(PARAGRAPH + code[0] + PARAGRAPH)
+    else:
+        engine.out.append(" ")
+        engine.drop("code", "code is no prose")
 
 
 # text inside a formula: the same, but it stays LaTeX

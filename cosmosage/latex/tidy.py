@@ -64,6 +64,9 @@ _GAP_NOUN = re.compile(
 _BEFORE_STOP = re.compile(r" (?=[ ,;.:!?)]) *+(?=[,;.:!?)](?:[\s)]|$))")
 _CONTROLS = "".join(map(chr, (*range(0x09), *range(0x0B, 0x20))))
 _ITEM = re.compile(r"\s*(?:- |\d+\. )")
+_ON_PAGE = re.compile(
+    rf",? ?(?:\b(?:starting|beginning) )?\b(?:on|at|from) (?:the )?(?:[Pp]ages?|[Pp]p?\.) ?{GAP}"
+)
 _BEFORE, _AFTER = (
     160,
     60,
@@ -154,6 +157,7 @@ def _close_holes(text: str) -> str:
 def _close_gaps(text: str) -> str:
     """Let the noun stand alone where a number is missing."""
     text = _GAP_BRACKET.sub("", text)
+    text = _ON_PAGE.sub("", text)
 
     def alone(match: re.Match[str]) -> str:
         noun = match["noun"].lower().strip(".")
