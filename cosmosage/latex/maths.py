@@ -51,6 +51,8 @@ _ONE_ARGUMENT = (
 )
 _SPACES = re.compile(r"\s+")
 _NEEDLESS = re.compile(r"(\\[A-Za-z]+) (?![A-Za-z])")
+# what a blank's backslash leaves at the end: it would escape the dollar
+_HALF = re.compile(r"(?<!\\)((?:\\\\)*)\\$")
 _EMPTY_TEXT = re.compile(r"\\(?:text(?:rm|bf|it|tt|sf)?)\{\s*\}")
 
 
@@ -101,6 +103,7 @@ def _finish(engine: Any, frame: Any, captured: list[str]) -> None:
     if not frame.display:
         text = text.replace(ROW, " ").replace(COLUMN, " ").strip()
         text = re.sub(r"^(?:\{\}|\\[ ,;!])+|(?<!\\)(?:\\[ ,;!])+$", "", text).strip()
+        text = _HALF.sub(r"\1", text)
         if text:
             engine.out.append(engine.formula(f"${text}$"))
         elif captured:
@@ -118,6 +121,7 @@ def _finish(engine: Any, frame: Any, captured: list[str]) -> None:
         shape = "aligned" if any(COLUMN in row for row in rows) else "gathered"
         body = " \\\\\n".join(row.replace(COLUMN, "&") for row in rows)
         text = f"\\begin{{{shape}}}\n{body}\n\\end{{{shape}}}"
+    text = _HALF.sub(r"\1", text)
     if text:
         engine.out.append(f"{PARAGRAPH}{engine.formula(f'$${text}$$')}{PARAGRAPH}")
 
@@ -251,7 +255,7 @@ def _brace_macro(engine: Any) -> None:
     if isinstance(meaning, Macro):
         engine.stack.pop()
         body = meaning.expansion(engine)
-        if engine.may_expand(token, len(body)):
+        if engine.may_expand(token, len(body), sum(map(len, body))):
             engine.stack.append("}")
             engine.stack.extend(body)
             engine.stack.append("{")
