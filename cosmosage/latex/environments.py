@@ -365,7 +365,9 @@ def _begin_theorem(engine: Reader, name: str, base: str) -> None:
 def _end(engine: Reader, token: str) -> None:
     engine.skip_blanks()
     if engine.peek() != "{":
-        TEXT["\\bye"](engine, "\\bye")
+        # plain TeX's end of a paper; in LaTeX a slip of the pen
+        if not engine.document_class and engine.peek()[:1] != "\x07":
+            TEXT["\\bye"](engine, "\\bye")
         return
     name = engine.word()
     if name == "document":

@@ -12,12 +12,13 @@ from typing import Any
 
 from cosmosage.latex.lexer import PARAGRAPH, raw_text, tokenise
 
-EXPANSIONS = (
-    5_000  # without any source being consumed: no honest macro comes near a tenth
-)
+# each at least ten times what the most demanding of 44 real papers needs (in brackets)
+EXPANSIONS = 3_000  # without any source being consumed (140)
+ALL_EXPANSIONS = 100_000  # besides four a token of source
 GROWTH = 400_000  # tokens that expansion may pile up on the unread source
-PUSHED = 1_000_000  # tokens that all expansions together may bring
-SCANNED = 2_000_000  # tokens looked through in search of closing braces
+PUSHED = 300_000  # characters that expansions may bring, besides
+PUSHED_PER_CHARACTER = 10  # ... so many a character of source (.2)
+SCANNED = 1_000_000  # tokens looked through in search of a closing brace (13,000)
 
 STOP = "\x07stop"
 
@@ -53,7 +54,7 @@ class Macro:
     def __call__(self, engine: "Expander", token: str) -> None:
         stack = engine.stack
         body = self.expansion(engine)
-        if engine.may_expand(token, len(body)):
+        if engine.may_expand(token, len(body), sum(map(len, body))):
             stack.extend(body)
 
     def expansion(self, engine: "Expander") -> list[str]:
@@ -127,7 +128,7 @@ class Expander:
         self._total = 0
         self._scanned = 0
         self._scan_limit = SCANNED
-        self._total_limit = 20 * EXPANSIONS
+        self._total_limit = ALL_EXPANSIONS
         self._allowed = EXPANSIONS
         self._pushed = 0
         self._pushed_limit = PUSHED
@@ -148,17 +149,20 @@ class Expander:
         self._since = 0
         self._total_limit += 4 * len(tokens)
         self._scan_limit += 5 * len(tokens)
-        self._pushed_limit += 20 * len(tokens)
+        self._pushed_limit += PUSHED_PER_CHARACTER * len(source)
 
     def drop(self, what: str, why: str) -> None:
         """Note that something was not taken over."""
         self.dropped[what, why] = self.dropped.get((what, why), 0) + 1
 
-    def may_expand(self, token: str, size: int) -> bool:
-        """Whether an expansion is within the limits; an endless macro is cut off and disabled."""
+    def may_expand(self, token: str, size: int, characters: int = 0) -> bool:
+        """Whether an expansion of so many tokens is within the limits.
+
+        An endless macro is cut off and disabled.
+        """
         height = len(self.stack)
         self._total += 1
-        self._pushed += size
+        self._pushed += characters
         if height < self._low:
             self._low = height
             self._since = 0
@@ -184,6 +188,11 @@ class Expander:
         # who has written one endless macro gets less patience for the next
         self._allowed = max(200, self._allowed // 2)
         return False
+
+    def may_scan(self, count: int = 0) -> bool:
+        """Whether there may be one more search through the input, after one over ``count``."""
+        self._scanned += count
+        return self._scanned < self._scan_limit
 
     def skip_blanks(self) -> None:
         """Skip blanks in front of the next token, as TeX does before an argument."""
@@ -354,7 +363,7 @@ class Expander:
 
     def plain(self, tokens: list[str]) -> str:
         """Expand tokens until only characters are left: keys, file names, numbers."""
-        if len(tokens) == 1 and tokens[0][0] not in "\\\x02":
+        if len(tokens) == 1 and tokens[0][0] not in "\\\x02${}\f":
             return tokens[0]
         if self._nested > 20:
             return ""

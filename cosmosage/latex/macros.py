@@ -163,7 +163,7 @@ def _define_rest(engine: Any, name: str, token: str) -> None:
     """The parameter text and the body of a ``\\def``."""
     stack = engine.stack
     pattern: list[str] = []
-    while stack and stack[-1] != "{" and len(pattern) < 100 and stack[-1] != "}":
+    while stack and stack[-1][0] not in "{}\f\x07" and len(pattern) < 100:
         pattern.append(stack.pop())
     parameters: list[Any] = []
     prefix: list[str] = []
@@ -186,9 +186,11 @@ def _define_rest(engine: Any, name: str, token: str) -> None:
 def _expanded(engine: Any, body: list[str]) -> list[str]:
     """One round of expansion of the macros without arguments: near enough to ``\\edef``."""
     out: list[str] = []
+    if not engine.may_scan(len(body)):
+        return body
     for token in body:
         meaning = engine.tables[0].get(token)
-        if isinstance(meaning, Macro) and not meaning.parameters and len(out) < 20_000:
+        if isinstance(meaning, Macro) and not meaning.parameters and len(out) < 2_000:
             out.extend(reversed(meaning.body))
         else:
             out.append(token)

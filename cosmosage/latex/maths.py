@@ -51,6 +51,8 @@ _ONE_ARGUMENT = (
 )
 _NEEDLESS = re.compile(r"(\\[A-Za-z]+) (?![A-Za-z])")
 _EDGES = re.compile(r"^(?:\{\}|\\[ ,;!])+|(?<!\\)(?:\\[ ,;!])+$")
+# what a blank's backslash leaves at the end: it would escape the dollar
+_HALF = re.compile(r"(?<!\\)((?:\\\\)*)\\$")
 _EMPTY_TEXT = re.compile(r"\\(?:text(?:rm|bf|it|tt|sf)?)\{\s*\}")
 
 
@@ -118,6 +120,7 @@ def _finish(engine: Any, frame: Any, captured: list[str]) -> None:
         shape = "aligned" if any(COLUMN in row for row in rows) else "gathered"
         body = " \\\\\n".join(row.replace(COLUMN, "&") for row in rows)
         text = f"\\begin{{{shape}}}\n{body}\n\\end{{{shape}}}"
+    text = _HALF.sub(r"\1", text)
     if text:
         engine.out.append(f"{PARAGRAPH}{engine.formula(f'$${text}$$')}{PARAGRAPH}")
 
@@ -137,7 +140,7 @@ def _inline(text: str) -> str:
     # most begin and end with what is no space
     if text[:1] in "{\\" or text[-1:] in ",;!":
         text = _EDGES.sub("", text).strip()
-    return text
+    return _HALF.sub(r"\1", text) if text.endswith("\\") else text
 
 
 def _number_row(engine: Any, frame: Any, last: bool = False) -> None:
@@ -269,7 +272,7 @@ def _brace_macro(engine: Any) -> None:
     if isinstance(meaning, Macro):
         engine.stack.pop()
         body = meaning.expansion(engine)
-        if engine.may_expand(token, len(body)):
+        if engine.may_expand(token, len(body), sum(map(len, body))):
             engine.stack.append("}")
             engine.stack.extend(body)
             engine.stack.append("{")

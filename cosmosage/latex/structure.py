@@ -26,7 +26,10 @@ def _documentclass(engine: Reader, _token: str) -> None:
     name = engine.word()
     if engine.in_document:
         # a subfile with a preamble of its own: its body alone is wanted
-        for index in range(len(engine.stack) - 1, 2, -1):
+        if not engine.may_scan():
+            return
+        start = len(engine.stack) - 1
+        for index in range(start, 2, -1):
             if (
                 engine.stack[index] == "\\begin"
                 and engine.stack[index - 2] == "document"
@@ -34,7 +37,9 @@ def _documentclass(engine: Reader, _token: str) -> None:
                 del engine.stack[index - 3 :]
                 return
             if engine.stack[index] == END_FILE:
+                engine.may_scan(start - index)
                 return
+        engine.may_scan(start)
         return
     engine.document_class, engine.options = name, options
     if name in ("report", "book", "memoir", "scrbook", "scrreprt"):

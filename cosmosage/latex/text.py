@@ -138,7 +138,7 @@ def _ion(engine: Reader, _token: str) -> None:
         engine.plain(engine.argument()),
         engine.plain(engine.argument()).strip(),
     )
-    if stage.isdigit():
+    if stage.isdecimal():
         stage = numeral(int(stage[:3]), "Roman")
     engine.out.append(f"{element.strip()} {stage.upper()}")
 
