@@ -13,183 +13,38 @@ import pytest
 
 from cosmosage.latex import Package, read_package, to_text
 from cosmosage.latex.__main__ import main as command
-
-ROWS = [
-    # blanks, comments, quotes, dashes
-    (r"one   two" + "\n" + "three", "one two three"),
-    ("a % gone\n  b", "a b"),
-    ("so%\n  me", "some"),
-    ("one\n\n\ntwo", "one\n\ntwo"),
-    (r"50\% of \$5 \& \#1 a\_b", r"50% of \$5 & #1 a_b"),
-    ("``quoted'' and `single'", "\"quoted\" and 'single'"),
-    ("2--3 --- so", "2–3 — so"),
-    (r"Fig.~x a\,b", "Fig. x a b"),
-    (r"hy\-phen shelf{}ful", "hyphen shelfful"),
-    (r"line\\ break\\[2pt] more", "line break more"),
-    # accents and signs
-    (
-        r"\'e \'{e} \`a \^o \"{u} \~n \v{s} \c{c} \H{o} \'{\i} \=a",
-        "é é à ô ü ñ š ç ő í ā",
-    ),
-    (
-        r"M\"uller Erd\H os \aa ngstrom \O re \ss{} \L{}odz",
-        "Müller Erdős ångstrom Øre ß Łodz",
-    ),
-    (r"\ldots\ \S 3 \copyright", "... §3 ©"),
-    (r"5\arcsec\ and 3\degr", "5″ and 3°"),
-    (r"\ion{H}{2} and \ion{C}{iv}", "H II and C IV"),
-    (r"in \mnras\ and \apj", "in MNRAS and ApJ"),
-    # fonts and boxes
-    (r"\textbf{a \emph{b}} {\it c} \textsc{d}", "a b c d"),
-    (r"\textcolor{red}{x} {\color{blue} y} \mbox{z}", "x y z"),
-    (r"a\vspace{1cm}b\hspace*{2pt}c\vskip 3pt plus 1fil d", "abcd"),
-    (r"\vskip-6.25truecm text", "text"),
-    (r"\noindent\centering text\bigskip", "text"),
-    (r"\raisebox{2pt}[1pt]{x}\parbox{3cm}{y}", "xy"),
-    (
-        r"\href{http://a.b/c%20d}{here} \url{http://a.b/~c_d#e%f}",
-        "here http://a.b/~c_d#e%f",
-    ),
-    (r"\verb|x_%1$| y", "`x_%1$` y"),
-    # macros
-    (r"\newcommand{\Mbh}[1][x]{M(#1)}\Mbh, \Mbh[2]", "M(x), M(2)"),
-    (r"\newcommand*\red{\textcolor{red}}\red{hot} z", "hot z"),
-    (r"\def\pair#1#2{#2#1}\pair ab \pair{12}{34}", "ba 3412"),
-    (r"\def\to#1;#2.{#2 from #1}\to here;there.", "there from here"),
-    (r"\let\old\textbf \renewcommand{\textbf}[1]{\old{#1}!}\textbf{a}", "a!"),
-    (r"\providecommand\a{1}\providecommand\a{2}\a", "1"),
-    (r"\newcommand\x{X}{\renewcommand\x{Y}\x}\x", "YX"),
-    (r"\gdef\x{X}{\gdef\x{Y}}\x", "Y"),
-    (r"\def\a#1{\def\b##1{#1##1}}\a{x}\b{y}", "xy"),
-    (r"\newcommand\we{we\xspace}\we go, \we, \we{} so", "we go, we, we so"),
-    (
-        r"\newcommand\etal{et~al.}Smith \etal\ and \etal{} x",
-        "Smith et al. and et al. x",
-    ),
-    (
-        r"\newenvironment{note}[1]{Note #1: }{ (end)}\begin{note}{A}b\end{note}",
-        "Note A: b (end)",
-    ),
-    (r"\newcommand\comment[1]{}a\comment{secret}b", "ab"),
-    (r"\NewDocumentCommand\f{s m O{z}}{#2#3}\f{a}[b] \f*{c}", "ab cz"),
-    (r"\expandafter\def\csname x1\endcsname{hi}\csname x1\endcsname", "hi"),
-    (
-        r"\newif\ifdraft\drafttrue\ifdraft yes\else no\fi \draftfalse\ifdraft y\else n\fi",
-        "yesn",
-    ),
-    (r"a\iffalse hidden \iftrue x\fi\else shown\fi b", "ashownb"),
-    (r"\def\m{\ifmmode m\else t\fi}\m $\m$", "t$m$"),
-    (r"\newcounter{n}\setcounter{n}{3}\addtocounter{n}{2}\arabic{n} \Roman{n}", "5 V"),
-    (r"\makeatletter\def\my@x{in}\my@x\makeatother", "in"),
-    (r"\newcommand{\ptfo}{PTFO$\,$8}\ptfo", "PTFO 8"),
-    # maths
-    (r"$a$$b$", "$a$ $b$"),
-    (r"\( x \) and $ y $", "$x$ and $y$"),
-    (r"$\alpha\beta x$", r"$\alpha\beta x$"),
-    (r"\newcommand{\vk}{\mathbf k}$\vk x^\vk$", r"$\mathbf kx^{\mathbf k}$"),
-    (
-        r"\newcommand\Msun{\ensuremath{M_\odot}}5 \Msun, $3\Msun$",
-        r"5 $M_\odot$, $3M_\odot$",
-    ),
-    (r"\DeclareMathOperator{\Tr}{Tr}$\Tr A$", r"$\operatorname{Tr}A$"),
-    (r"$5\,\mbox{if $x>0$ then}$", r"$5\,\text{if }x>0\text{ then}$"),
-    (r"$a\label{x}\nonumber$", "$a$"),
-    (r"$\hbox{a {b} c}$", r"$\text{a b c}$"),
-    ("an open $x + y\n\nnext", "an open $x + y$\n\nnext"),
-    (r"x \[ E = mc^2 \] y", "x\n\n$$E = mc^2$$\n\ny"),
-    (r"$$E = mc^2$$", "$$E = mc^2$$"),
-    (r"\begin{equation}\label{e}a=b.\end{equation}", "$$a=b.$$"),
-    (
-        r"\begin{align}a&=b\\ c&=d\nonumber\end{align}",
-        "$$\\begin{aligned}\na&=b \\\\\nc&=d\n\\end{aligned}$$",
-    ),
-    (
-        r"\begin{eqnarray*}a&=&b\\&&+c\end{eqnarray*}",
-        "$$\\begin{aligned}\na&= b \\\\\n& +c\n\\end{aligned}$$",
-    ),
-    (r"\begin{align*}a&=b\end{align*}", "$$a =b$$"),
-    (r"\def\be{\begin{equation}}\def\ee{\end{equation}}\be x\ee", "$$x$$"),
-    (
-        r"\begin{equation}\begin{array}{l@{\,}r}1&2\\3&4\end{array}\end{equation}",
-        r"$$\begin{array}{lr} 1&2\\ 3&4\end{array}$$",
-    ),
-    (
-        r"\SI{5}{\km} \SI{3e5}{\km\per\second}",
-        r"5 km $3\times 10^{5}\,\mathrm{km\,s^{-1}}$",
-    ),
-    (r"$10\arcsec$", r"$10^{\prime\prime}$"),
-    # structure
-    (r"\section*{A $x$ \emph{b}}t", "## A $x$ b\n\nt"),
-    (r"\subsection[short]{Long}\label{q}t", "### Long\n\nt"),
-    (r"\paragraph{Run in.} text", "**Run in.** text"),
-    (r"\begin{itemize}\item a\item[] b\end{itemize}", "- a\n- b"),
-    (r"\begin{enumerate}\item a\item b\end{enumerate}c", "1. a\n2. b\n\nc"),
-    (r"\begin{description}\item[Term] means\end{description}", "- Term means"),
-    (r"\newtheorem{thm}{Theorem}\begin{thm}[N]x\end{thm}", "**Theorem 1** (N). x"),
-    (r"a\footnote{the note}. b" + "\n\nc", "a[^1]. b\n\n[^1]: the note\n\nc"),
-    (
-        r"a\begin{figure}\includegraphics{f}\caption{cap}\end{figure} b",
-        "a b\n\nFigure 1: cap",
-    ),
-    (r"a \begin{tabular}{cc}1&2\\3&4\end{tabular} b", "a b"),
-    (r"a\begin{verbatim}\x{%\end{verbatim} b", "a b"),
-    (r"a\begin{comment}x\end{comment}b", "ab"),
-    (r"\begin{mystery}kept\end{mystery}", "kept"),
-    (r"\author{N. Body}\affil{Univ}\email{a@b}\date{now}text", "text"),
-    (
-        r"text\begin{thebibliography}{9}\bibitem{a} A. Body 2000\end{thebibliography}",
-        "text",
-    ),
-    # references
-    (r"\section{A}\label{a}See Sect.~\ref{a}.", "## A\n\nSee Sect. 1."),
-    (
-        r"Eq.~(\ref{b}).\begin{equation}x\label{b}\end{equation}\eqref{b}",
-        "Eq. (1).\n\n$$x$$\n\n(1)",
-    ),
-    (r"\section{A}\subsection{B}\label{b}\autoref{b}", "## A\n\n### B\n\nsubsection 1.1"),
-    (
-        r"\begin{figure}\caption{c\label{f}}\end{figure}Figure~\ref{f}",
-        "Figure 1\n\nFigure 1: c",
-    ),
-    (r"\appendix\section{A}\label{a}Appendix~\ref{a}", "## A\n\nAppendix A"),
-    (r"as Figure~\ref{none} shows (see Fig.~\ref{none})", "as the figure shows"),
-    # citations
-    (r"known \citep{q} well", "known well"),
-    (r"known~\cite{q}.", "known."),
-    (r"so (e.g., \citealt{q}; \citealt{r}), it", "so, it"),
-    (r"so [\cite{q}] is (Kepler; \citealp{q})", "so is (Kepler)"),
-    (r"a \citep[see][for a review]{q}, b", "a, b"),
-    (
-        r"\citet{k} say\begin{thebibliography}{}\bibitem[Body et~al.(1999)]{k} x"
-        r"\end{thebibliography}",
-        "Body et al. (1999) say",
-    ),
-    (
-        r"in Ref.~\cite{k}\begin{thebibliography}{}\bibitem{k} A. Body and C. D. Oe, J. 3 (1999)"
-        r"\end{thebibliography}",
-        "in Body and Oe (1999)",
-    ),
-    (r"\defcitealias{k}{B99}as \citetalias{k} said", "as B99 said"),
-    # broken
-    (r"un{balanced \emph{text", "unbalanced text"),
-    (r"stray } and \end{nothing} here", "stray and here"),
-    (r"\unknowncommand{kept} \\ x", "kept x"),
-    (r"\def\a{\a}\a sound", "sound"),
-    (r"\begin{tabular} never ends", "never ends"),
-    (r"a \input{missing} b \includegraphics{", "a b"),
-]
+from tests.latex_rows import PACKAGES, ROWS, SETTINGS
 
 
-def body(tex: str) -> str:
+def body(tex: str, **settings: bool) -> str:
     """A document's text, without the newline at its end."""
-    source = "\\documentclass{article}\\begin{document}" + tex + "\\end{document}"
-    return to_text(Package("latex", {"main.tex": source.encode()})).text.strip()
+    if "\\document" not in tex and "\\bye" not in tex:
+        tex = "\\documentclass{article}\\begin{document}" + tex + "\\end{document}"
+    package = Package("latex", {"main.tex": tex.encode()})
+    return to_text(package, **settings).text.strip()
 
 
 @pytest.mark.parametrize("tex, right", ROWS, ids=[row[0][:40] for row in ROWS])
 def test_row(tex: str, right: str) -> None:
     """Each piece of TeX becomes exactly its right answer."""
     assert body(tex) == right
+
+
+@pytest.mark.parametrize("files, right", PACKAGES, ids=str)
+def test_package(files: dict[str, str], right: str) -> None:
+    """What a document reads in from its package stands where it was asked for."""
+    main = "\\documentclass{article}\\begin{document}" + files["body.tex"]
+    texts = {**files, "main.tex": main + "\\end{document}"}
+    del texts["body.tex"]
+    package = Package("latex", {name: text.encode() for name, text in texts.items()})
+    assert to_text(package).text.strip() == right
+
+
+@pytest.mark.parametrize("setting, tex, kept, left_out", SETTINGS)
+def test_setting(setting: str, tex: str, kept: str, left_out: str) -> None:
+    """Each setting keeps what it names or leaves it out."""
+    assert body(tex, **{setting: True}) == kept
+    assert body(tex, **{setting: False}) == left_out
 
 
 def paper(text: str = "body", head: str = "") -> bytes:
@@ -510,6 +365,16 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found == {"bad": "unreadable", "good": "ok", "only": "pdf", "none": "failed"}
     assert (tmp_path / "out" / "good.txt").read_text().startswith("# On $x$")
     assert not (tmp_path / "out" / "bad.txt").exists()
+
+
+def test_command_settings(tmp_path: Path) -> None:
+    """The options of the command are the settings of to_text."""
+    tex = r"x\begin{figure}\caption{cap}\end{figure}\begin{tabular}{cc}1&2\end{tabular}"
+    (tmp_path / "a.tex").write_bytes(paper(tex + r"\acknowledgments Thanks."))
+    inputs = [str(tmp_path / "a.tex"), "--out", str(tmp_path / "out")]
+    assert command([*inputs, "--no-captions", "--tables", "--no-acknowledgements"]) == 0
+    text = (tmp_path / "out" / "a.txt").read_text()
+    assert "1 | 2" in text and "cap" not in text and "Thanks" not in text
 
 
 def test_command_usage() -> None:

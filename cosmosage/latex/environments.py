@@ -276,7 +276,7 @@ def _end_float(engine: Reader, frame: Any, captured: list[str]) -> None:
     if frame.tag == "algorithm" and LINE in text:
         engine.notes.append(text)
     elif frame.tag == "table" and engine.keep.tables and " | " in text:
-        engine.notes.append(text.replace(PARAGRAPH, LINE))
+        engine.notes.append(text.strip(" " + PARAGRAPH).replace(PARAGRAPH, LINE))
     if engine.unclosed:
         # a float that never ended holds the rest of the paper
         engine.out.append(text)

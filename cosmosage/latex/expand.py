@@ -60,7 +60,7 @@ class Macro:
     def expansion(self, engine: "Expander") -> list[str]:
         """The body, reversed, with the arguments that follow in the input put in."""
         if self.prefix:
-            engine.expect(self.prefix)
+            _expect(engine.stack, self.prefix)
         if not self.parameters:
             return self.body
         arguments = []
@@ -301,17 +301,6 @@ class Expander:
         self._scanned += start - index
         return None
 
-    def expect(self, prefix: tuple[str, ...]) -> None:
-        """Take what a ``\\def`` wants to see in front of its first argument."""
-        for wanted in prefix:
-            token = self.peek()
-            if token == wanted:
-                self.stack.pop()
-            elif token[:1] == wanted and wanted != "\\":
-                self.stack[-1] = token[1:]
-            elif wanted != " ":
-                return
-
     def delimited(self, delimiter: list[str]) -> list[str]:
         """Take everything up to a delimiter (tokens, single characters), and the delimiter."""
         if not delimiter:
@@ -414,7 +403,8 @@ class Expander:
                     self.stack.append(rest)
                 return _code(match)
             if token == "`" and self.stack:
-                return ord(self.stack.pop()[-1])
+                self.stack[-1] = str(ord(self.stack[-1][-1]))
+                continue
             if token in ("\\value", "\\@value"):
                 return self.counters.get(self.word(), 0)
             if token[:3] == "\\c@":
@@ -498,6 +488,7 @@ class Expander:
         """Skip the branch of a conditional that is not taken; what ended it."""
         stack = self.stack
         depth = 0
+        stops = {"\\fi", "\\else" if stop_at_else else "", "\\or" if stop_at_or else ""}
         start = index = len(stack)
         if self._scanned > self._scan_limit:
             return ""
@@ -508,13 +499,7 @@ class Expander:
                 if token == STOP:
                     break
                 continue
-            if not depth and (
-                token == "\\fi"
-                or token == "\\else"
-                and stop_at_else
-                or token == "\\or"
-                and stop_at_or
-            ):
+            if not depth and token in stops:
                 self._scanned += start - index
                 del stack[index:]
                 return token
@@ -555,6 +540,18 @@ class Expander:
 
 def _nothing(_engine: Any, _token: str) -> None:
     """A control sequence without effect."""
+
+
+def _expect(stack: list[str], prefix: tuple[str, ...]) -> None:
+    """Take what a ``\\def`` wants to see in front of its first argument."""
+    for wanted in prefix:
+        token = stack[-1] if stack else ""
+        if token == wanted:
+            stack.pop()
+        elif token[:1] == wanted and wanted != "\\":
+            stack[-1] = token[1:]
+        elif wanted != " ":
+            return
 
 
 def _code(match: re.Match[str]) -> int:

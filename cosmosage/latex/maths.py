@@ -372,15 +372,10 @@ def _eqno(engine: Any, _token: str) -> None:
     engine.out.append(NUMBER)
 
 
-_PLAIN_TEX = {
-    "\\matrix": "matrix",
-    "\\pmatrix": "pmatrix",
-    "\\bordermatrix": "matrix",
-    "\\cases": "cases",
-    "\\eqalign": "aligned",
-    "\\eqalignno": "aligned",
-    "\\leqalignno": "aligned",
-    "\\displaylines": "gathered",
+_PLAIN_TEX = {"\\" + name: name for name in ("matrix", "pmatrix", "cases")}
+_PLAIN_TEX |= {"\\bordermatrix": "matrix", "\\displaylines": "gathered"}
+_PLAIN_TEX |= {
+    f"\\{name}": "aligned" for name in ("eqalign", "eqalignno", "leqalignno")
 }
 
 

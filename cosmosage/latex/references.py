@@ -34,8 +34,9 @@ _WORD_BEFORE = re.compile(
 )
 # a bracket that says no more than this says nothing without its citation
 _SAYS_NOTHING = re.compile(
-    r"(?:(?:e\. ?g\.|i\. ?e\.|see|also|cf\.?|and|or|as|in|by|from|of|the|to|for|a|an|recent|reviews?"
-    r"|more|details?|examples?|instance|references?|therein|refs?\.?|Xx)(?![a-z])|[,;.~ ])*+",
+    r"(?:(?:e\. ?g\.|i\. ?e\.|see|also|cf\.?|and|or|as|in|by|from|of|the|to|for|a|an"
+    r"|recent|reviews?|more|details?|examples?|instance|references?|therein|refs?\.?|Xx)"
+    r"(?![a-z])|[,;.~ ])*+",
     re.I,
 )
 # a key that is a name and a year: body1999, BodyEtAl_2001, bodyGalaxiesDust1999

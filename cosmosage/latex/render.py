@@ -25,7 +25,8 @@ LINE, INDENT = "\x05", "\x06"
 CAPTURED, END_FILE, END_MATHS = "\x07captured", "\x07file", "\x07maths"
 FILES = 500  # how often a document may read in another file
 TABLES = frozenset(
-    "tabular tabularx tabulary longtable supertabular deluxetable longdeluxetable planotable".split()
+    "tabular tabularx tabulary longtable supertabular deluxetable longdeluxetable"
+    " planotable".split()
 )
 COUNTED = ("chapter", "section", "subsection", "subsubsection")
 NEAR = (
