@@ -31,6 +31,11 @@ NEAR = (
 FRONT_LIMIT = 6000  # characters before the abstract that can still be title and authors
 
 
+def _size(tokens: list[str]) -> int:
+    """Characters."""
+    return sum(map(len, tokens))
+
+
 class Frame:
     """Something opened that must be closed: what to go back to and what to do then."""
 
@@ -299,8 +304,10 @@ class Reader(Expander, Found):
         """Begin an environment of the user's."""
         macro, finish = self.environments[name]
         frame = self.push("environment", name, self.table)
-        frame.close = lambda engine, _frame, _captured: engine.stack.extend(
-            reversed(finish)
+        frame.close = lambda engine, _frame, _captured: (
+            engine.stack.extend(reversed(finish))
+            if engine.may_expand("\\end{" + name + "}", len(finish), _size(finish))
+            else None
         )
         macro(self, "\\begin{" + name + "}")
 
