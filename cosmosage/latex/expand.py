@@ -86,7 +86,8 @@ class Macro:
 Handler = Callable[[Any, str], None]
 
 
-class Expander:
+# what can be read from the input, a verb each
+class Expander:  # pylint: disable=too-many-public-methods
     """The unread input and the meanings of control sequences.
 
     Attributes:
@@ -402,8 +403,7 @@ class Expander:
                 if rest:
                     for word in ("plus", "minus"):
                         if rest.startswith(word):
-                            if rest := rest[len(word) :]:
-                                self.stack.append(rest)
+                            self.stack.extend(filter(None, [rest[len(word) :]]))
                             break
                     else:
                         self.stack.append(rest)
