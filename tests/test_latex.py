@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from latex_hostile import FOUND, HOSTILE, attacks
 
 from cosmosage.latex import Package, read_package, to_text
 from cosmosage.latex.__main__ import main as command
@@ -297,38 +299,6 @@ def test_pseudocode_is_lines() -> None:
     assert body(tex) == "Algorithm 1: A\n$x \\gets1$\nif $x>0$ then\nstop\nend if"
 
 
-HOSTILE = {
-    "doubling": r"\def\a{\a\a}\a",
-    "growing argument": r"\def\a#1{\a{#1#1}}\a{xx}",
-    "laughs": "".join(
-        rf"\def\l{chr(97 + i)}{{\l{chr(98 + i)}\l{chr(98 + i)}}}" for i in range(25)
-    )
-    + r"\def\lz{ha}\la",
-    "edef": r"\def\a{x}" + r"\edef\a{\a\a}" * 60 + r"\a",
-    "section loop": r"\def\a{\section{x}\a}\a",
-    "environment loop": r"\newenvironment{a}{\begin{a}}{\end{a}}\begin{a}x\end{a}",
-    "counting loop": r"\newcount\n\def\a{\advance\n by 1 \ifnum\n<1000000 \a\fi}\a",
-    "braces": "{" * 500_000,
-    "closing braces": "}" * 500_000,
-    "notes": r"\footnote{" * 30_000,
-    "fractions": "$" + r"\frac{1" * 30_000 + "}" * 30_000 + "$",
-    "dollars": "$" * 300_000,
-    "environments": r"\begin{itemize}" * 30_000,
-    "tables": r"\begin{tabular}" * 30_000,
-    "floats": r"\begin{figure}" * 30_000,
-    "ends": "{" * 100_000 + r"\end{foo}" * 30_000,
-    "conditionals": r"\iffalse " * 50_000,
-    "names": r"\csname " * 50_000 + r"\endcsname " * 50_000,
-    "expandafter": r"\expandafter" * 200_000,
-    "citations": r"\cite{a} " * 20_000 + "(see " * 30_000 + r"\cite{a}",
-    "options": r"\cite[" * 30_000,
-    "verbatim": r"\begin{verbatim}" * 20_000,
-    "columns": r"\twocolumn[" * 30_000,
-    "commas": ", " * 200_000 + r"\cite{a}" + " (panel" * 20_000 + r"\ref{a}",
-    "blank": "\n" * 500_000 + "%" * 500_000 + "\n",
-}
-
-
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_ends_soon(name: str) -> None:
     """Two CPU-seconds are enough for anything, and the sound beginning is kept."""
@@ -347,6 +317,34 @@ def test_hostile_bibliography_ends_soon() -> None:
         text = to_text(Package("latex", {"ms.tex": tex, "refs.bib": bib})).text
         assert time.process_time() - started < 2.0
         assert text.endswith("The sound part.\n")
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_found_by_fuzzing(name: str) -> None:
+    """What once raised, hung or lost the sentence behind it does so no more."""
+    started = time.process_time()
+    text = body(FOUND[name] + "\n\nThe sound part.\n\n")
+    assert time.process_time() - started < 2.0
+    assert "The sound part." in text
+    assert text.count("$") % 2 == 0
+
+
+def test_attacks_by_chance() -> None:
+    """Two hundred small attacks from one seed: no exception, no mark left, no end without one."""
+    started = time.process_time()
+    for attack in attacks(200, seed=4):
+        text = body("The sound part. " + attack)
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text), attack
+        assert "The sound part." in text, attack
+        assert to_text(attack.encode()) is not None
+    assert time.process_time() - started < 20
+
+
+def test_packages_without_a_paper() -> None:
+    """Names that are none, and nothing that could be the paper."""
+    assert to_text(Package("latex", {"a.bbl": b"x"})).dropped[0][0] == "empty"
+    package = Package("latex", {".": b"\\section{a}", "..": b"", "": b"\\input{.}"})
+    assert to_text(package) == to_text(package)
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

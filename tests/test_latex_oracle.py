@@ -26,7 +26,7 @@ MARKED = re.compile(r"\$|[#`]|\*\*|\[\^|^[-\d]|^Figure|\n|http", re.MULTILINE)
 """What an answer has that is Markdown or maths and no word of the page."""
 
 CHOSEN = re.compile(
-    r"tabular|verbatim|bibliography|\\cite|\\[a-z]*ref\b|\\[hv]space|\\="
+    r"tabular|verbatim|bibliography|\\cite|\\[a-z]*ref\b|\\[hv]space|\\=|\\d\{|\\LaTeX"
 )
 """What is left out or mended here on purpose, or that a PDF does not give back as a word."""
 

@@ -67,7 +67,9 @@ def begin(engine: Reader) -> None:
     """Define the commands of pseudocode until the environment ends."""
     other = _ALGORITHM2E if "algorithm2e" in engine.options else _PSEUDOCODE
     tokens = tokenise(_COMMON + other, engine.raw)
-    engine.stack.extend(reversed([token for token in tokens if token.strip()]))
+    # a nest of them is no paper: a dozen definitions each would add up
+    if engine.may_scan(4 * len(tokens)):
+        engine.stack.extend(reversed([token for token in tokens if token.strip()]))
 
 
 @command(TEXT, "algline")

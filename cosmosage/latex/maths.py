@@ -12,7 +12,8 @@ from cosmosage.latex.expand import Handler, Macro
 from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import command, take
 from cosmosage.latex.primitives import COMMON
-from cosmosage.latex.symbols import PREFIXES, SKY, UNITS
+from cosmosage.latex.symbols import SKY
+from cosmosage.latex.units import quantity
 
 MATHS: dict[str, Handler] = dict(COMMON)
 COLUMN, ROW, NUMBER = "\x0e", "\x0f", "\x12"
@@ -507,106 +508,6 @@ MATHS.update(
 
 
 # siunitx
-
-
-def number(engine: Any, tokens: list[str]) -> str:
-    """A number as siunitx reads it, as LaTeX maths."""
-    text = engine.plain([r"+-" if token == "\\pm" else token for token in tokens])
-    text = re.sub(r"\s+", "", text).replace("+-", r"\pm ")
-    text = re.sub(
-        r"[eEdD]([+-]?)(\d+)", lambda m: rf"\times 10^{{{m[1].strip('+')}{m[2]}}}", text
-    )
-    text = re.sub(r"(?<=\d)x(?=\d)", r"\\times ", text)
-    return re.sub(r"^\\times ", "", text)
-
-
-def unit(engine: Any, tokens: list[str]) -> tuple[str, bool]:
-    """A unit as siunitx reads it, as LaTeX for ``\\mathrm``; whether it needs maths at all."""
-    parts: list[str] = []
-    prefix, sign, power = "", "", ""
-    text = ""
-    # no unit is longer; one whose macros call each other would never end
-    queue, expansions = tokens[:500], 0
-    while queue:
-        token = queue.pop(0)
-        name = token[1:] if token[:1] == "\\" else ""
-        meaning = engine.tables[0].get(token)
-        if name == "per":
-            sign = "-"
-        elif name in ("square", "cubic", "squared", "cubed"):
-            exponent = "2" if name.startswith("square") else "3"
-            if name.endswith("d") and parts:
-                parts[-1] = _raised(parts[-1], exponent)
-            else:
-                power = exponent
-        elif name in ("tothe", "raiseto") and "{" in queue:
-            digits = "".join(queue[1 : queue.index("}")]) if "}" in queue else "1"
-            queue = queue[queue.index("}") + 1 :] if "}" in queue else []
-            if name == "tothe" and parts:
-                parts[-1] = _raised(parts[-1], digits)
-            else:
-                power = digits
-        elif name in PREFIXES:
-            prefix = PREFIXES[name]
-        elif name in UNITS or name:
-            if (
-                name not in UNITS
-                and isinstance(meaning, Macro)
-                and not meaning.parameters
-                and expansions < 100
-            ):
-                expansions += 1
-                queue = meaning.body[::-1][:50] + queue
-                continue
-            shown = prefix + UNITS.get(name, name)
-            exponent = sign + (power or ("1" if sign else ""))
-            parts.append(f"{shown}^{{{exponent}}}" if exponent else shown)
-            prefix, sign, power = "", "", ""
-        else:
-            text += token
-            if token.strip(" .~{}") or token in "^_{}":
-                parts.append(token)
-    shown = (
-        "\\,".join(parts)
-        if not text.strip(" .~")
-        else "".join(parts).replace(".", "\\,")
-    )
-    return shown, "^" in shown or "\\" in shown.replace("\\,", "")
-
-
-def _raised(part: str, exponent: str) -> str:
-    if match := re.fullmatch(r"(.*)\^\{-1\}", part):
-        return f"{match[1]}^{{-{exponent}}}"
-    return f"{part}^{{{exponent}}}"
-
-
-def quantity(engine: Any, token: str) -> tuple[str, str, bool]:
-    """Read an siunitx command's arguments: its text form, its maths form, whether to use that."""
-    option = engine.plain(engine.optional() or [])
-    if token in ("\\si", "\\unit"):
-        # the units package writes \unit[5]{km}; siunitx has settings there
-        value = number(engine, [option]) if option and "=" not in option else ""
-    else:
-        value = number(engine, engine.argument())
-    if token == "\\ang":
-        degrees = value.split(";")
-        shown = "".join(p + s for p, s in zip(degrees, "°′″") if p)
-        marks = (r"^{\circ}", r"^{\prime}", r"^{\prime\prime}")
-        return shown, "".join(p + s for p, s in zip(degrees, marks) if p), False
-    if token in ("\\SIrange", "\\qtyrange", "\\numrange"):
-        upper = number(engine, engine.argument())
-        plain, value = f"{value} to {upper}", rf"{value}\text{{ to }}{upper}"
-    else:
-        plain = value
-    if token in ("\\num", "\\numrange"):
-        return plain, value, "\\" in plain
-    if token not in ("\\si", "\\unit"):
-        engine.optional()
-    shown, raised = unit(engine, engine.argument())
-    gap = "" if shown[:1] in "°′″" or not value else "\\,"
-    maths = value + gap + (rf"\mathrm{{{shown}}}" if shown else "")
-    text = plain + (" " if gap and shown else "") + shown.replace("\\,", " ")
-    return text, maths, raised or "\\" in plain
 
 
 @command(MATHS, "SI si num qty ang unit SIrange qtyrange numrange")

@@ -44,6 +44,11 @@ class Keep(NamedTuple):
     acknowledgements: bool = True
 
 
+def _size(tokens: list[str]) -> int:
+    """Characters."""
+    return sum(map(len, tokens))
+
+
 class Frame:
     """Something opened that must be closed: what to go back to and what to do then."""
 
@@ -328,8 +333,10 @@ class Reader(Expander, Found):
         """Begin an environment of the user's."""
         macro, finish = self.environments[name]
         frame = self.push("environment", name, self.table)
-        frame.close = lambda engine, _frame, _captured: engine.stack.extend(
-            reversed(finish)
+        frame.close = lambda engine, _frame, _captured: (
+            engine.stack.extend(reversed(finish))
+            if engine.may_expand("\\end{" + name + "}", len(finish), _size(finish))
+            else None
         )
         macro(self, "\\begin{" + name + "}")
 

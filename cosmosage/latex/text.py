@@ -17,6 +17,7 @@ from cosmosage.latex.render import (
 )
 from cosmosage.latex.structure import end_file
 from cosmosage.latex.symbols import ACCENTS, BARE_MATHS, CHARACTERS, JOURNALS, SKY
+from cosmosage.latex.units import quantity
 
 # braces, blanks, formulas
 
@@ -172,7 +173,7 @@ def _char(engine: Reader, _token: str) -> None:
 def _quantity(engine: Reader, token: str) -> None:
     if token == "\\qty" and engine.peek() != "{":
         return
-    plain, formula, raised = maths.quantity(engine, token)
+    plain, formula, raised = quantity(engine, token)
     engine.out.append(engine.formula(f"${formula}$") if raised else plain)
 
 
