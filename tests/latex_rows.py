@@ -258,6 +258,23 @@ ROWS = [
     (r"\begin{enumerate}\item\label{i} a\end{enumerate}See \ref{i}.", "1. a\n\nSee 1."),
     (r"x:\begin{itemize}\item a\end{itemize}y", "x:\n\n- a\n\ny"),
     (r"\begin{enumerate}[label=(\alph*)]\item a\end{enumerate}", "1. a"),
+    (
+        r"We do \begin{inparaenum}[(i)]\item this, \item that\end{inparaenum} and more.",
+        "We do (i) this, (ii) that and more.",
+    ),
+    (
+        r"It is \begin{enumerate*}[label=\alph*)]\item old and\item\label{i} cold"
+        r"\end{enumerate*}; see \ref{i}.",
+        "It is a) old and b) cold; see b.",
+    ),
+    (
+        r"It is \begin{itemize*}\item old,\item[not] cold\end{itemize*}.",
+        "It is old, not cold.",
+    ),
+    (
+        r"first \begin{inparaenum}\item a, \item b\end{inparaenum}.",
+        "first 1. a, 2. b.",
+    ),
     (r"\begin{itemize}\setlength{\itemsep}{0pt}\item a\end{itemize}", "- a"),
     # headings
     (r"\section*{A $x$ \emph{b}}t", "## A $x$ b\n\nt"),
@@ -446,6 +463,11 @@ ROWS = [
     (r"5\arcsec\ and 3\degr", "5″ and 3°"),
     (r"\ion{H}{2} and \ion{C}{iv}", "H II and C IV"),
     (r"in \mnras\ and \apj", "in MNRAS and ApJ"),
+    (r"from \SIrange{1}{5}{\kelvin}, \numrange{2}{3}", "from 1 K to 5 K, 2 to 3"),
+    (
+        r"$\qtyrange{1}{5}{\km\per\second}$",
+        r"$1\,\mathrm{km\,s^{-1}}\text{ to }5\,\mathrm{km\,s^{-1}}$",
+    ),
     (
         r"\SI{5}{\km} \SI{3e5}{\km\per\second}",
         r"5 km $3\times 10^{5}\,\mathrm{km\,s^{-1}}$",

@@ -80,7 +80,6 @@ _LISTS = {
     "description": "description",
     "compactitem": "itemize",
     "compactenum": "enumerate",
-    "inparaenum": "enumerate",
     "list": "itemize",
     "trivlist": "itemize",
     "asparaenum": "enumerate",
@@ -91,6 +90,10 @@ _LISTS = {
     "tightitemize": "itemize",
     "enumeratei": "enumerate",
 }
+# lists within a sentence: paralist's, and those that enumitem stars
+_INLINE = frozenset(
+    "inparaenum inparaitem inparadesc enumerate* itemize* description*".split()
+)
 # environments that are only a look: the arguments to take
 _PLAIN = {
     "center": "",
@@ -181,6 +184,10 @@ def _begin(engine: Reader, _token: str) -> None:
             "environment", name, engine.tables[0], capture=True, close=_end_bibliography
         )
         take(engine, "m")
+    elif name in _INLINE and name not in engine.environments:
+        option = "".join(engine.optional() or [])
+        engine.lists.append(["inline", 0, _inline_mark(name, option)])
+        engine.push("environment", name, engine.table, close=_end_inline_list)
     elif base in _LISTS:
         _begin_list(engine, name, _LISTS[base])
     elif base in _ACKNOWLEDGMENTS:
@@ -331,6 +338,27 @@ def _begin_list(engine: Reader, name: str, kind: str) -> None:
     engine.lists.append([kind, 0])
     engine.out.append(PARAGRAPH)
     engine.push("environment", name, engine.table, close=_end_list)
+
+
+def _inline_mark(name: str, option: str) -> tuple[str, str, str]:
+    """What stands around the number of each item, and how it is counted; empty: no number."""
+    if "enum" not in name:
+        return "", "", ""
+    if "=" in option:  # enumitem: label=(\roman*)
+        found = re.search(r"label\s*=\s*\{?([^\\,{}]*)\\(\w+)\s*\*([^\\,{}]*)", option)
+        return (found[1], found[2], found[3]) if found else ("", "arabic", ".")
+    styles = {"a": "alph", "A": "Alph", "i": "roman", "I": "Roman", "1": "arabic"}
+    found = re.search(r"[aAiI1]", option)  # paralist: (i)
+    if not found:
+        return "", "arabic", "."
+    before, after = option[: found.start()], option[found.end() :]
+    return before.strip("{"), styles[found[0]], after.strip("}")
+
+
+def _end_inline_list(engine: Reader, _frame: Any, _captured: list[str]) -> None:
+    if engine.lists:
+        engine.lists.pop()
+    engine.out.append(" ")
 
 
 def _end_list(engine: Reader, _frame: Any, _captured: list[str]) -> None:

@@ -419,6 +419,9 @@ def _float_kind(engine: Reader) -> str:
 @command(TEXT, "item")
 def _item(engine: Reader, _token: str) -> None:
     label = engine.optional()
+    if engine.lists and engine.lists[-1][0] == "inline":
+        _inline_item(engine, label)
+        return
     depth = max(0, len(engine.lists) - 1)
     mark = "- "
     if engine.lists:
@@ -431,6 +434,21 @@ def _item(engine: Reader, _token: str) -> None:
     if label and re.search(r"\w", "".join(part for part in label if part[0] != "\\")):
         engine.stack.append(" ")
         engine.stack.extend(reversed(label))
+
+
+def _inline_item(engine: Reader, label: list[str] | None) -> None:
+    """An item within a sentence: its number or its own label, and the sentence goes on."""
+    engine.out.append(" ")
+    if label is not None:
+        engine.stack.append(" ")
+        engine.stack.extend(reversed(label))
+        return
+    engine.lists[-1][1] += 1
+    before, style, after = engine.lists[-1][2]
+    if style:
+        number = numeral(engine.lists[-1][1], style)
+        engine.current = (number, "item")
+        engine.out.append(f"{before}{number}{after} ")
 
 
 @command(TEXT, "newtheorem declaretheorem spnewtheorem")

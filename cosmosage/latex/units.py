@@ -96,17 +96,19 @@ def quantity(engine: Any, token: str) -> tuple[str, str, bool]:
         shown = "".join(p + s for p, s in zip(degrees, "°′″") if p)
         marks = (r"^{\circ}", r"^{\prime}", r"^{\prime\prime}")
         return shown, "".join(p + s for p, s in zip(degrees, marks) if p), False
+    values = [value]
     if token in ("\\SIrange", "\\qtyrange", "\\numrange"):
-        upper = number(engine, engine.argument())
-        plain, value = f"{value} to {upper}", rf"{value}\text{{ to }}{upper}"
-    else:
-        plain = value
+        values.append(number(engine, engine.argument()))
+    raised = any("\\" in one for one in values)
     if token in ("\\num", "\\numrange"):
-        return plain, value, "\\" in plain
+        return " to ".join(values), r"\text{ to }".join(values), raised
     if token not in ("\\si", "\\unit"):
         engine.optional()
-    shown, raised = unit(engine, engine.argument())
+    shown, needs_maths = unit(engine, engine.argument())
     gap = "" if shown[:1] in "°′″" or not value else "\\,"
-    maths = value + gap + (rf"\mathrm{{{shown}}}" if shown else "")
-    text = plain + (" " if gap and shown else "") + shown.replace("\\,", " ")
-    return text, maths, raised or "\\" in plain
+    roman = rf"\mathrm{{{shown}}}" if shown else ""
+    plain = (" " if gap and shown else "") + shown.replace("\\,", " ")
+    # the unit is printed behind each end of a range
+    text = " to ".join(one + plain for one in values)
+    maths = r"\text{ to }".join(one + gap + roman for one in values)
+    return text, maths, needs_maths or raised
