@@ -9,6 +9,7 @@ Standard: OAI-PMH 2.0, https://www.openarchives.org/OAI/openarchivesprotocol.htm
 """
 
 import functools
+import gc
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -55,6 +56,17 @@ def parse(content: bytes) -> Page:
     Raises:
         ValueError: it is no whole answer of an OAI-PMH server.
     """
+    # a tree has no cycles to look for, and looking took a quarter of the time
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _parse(content)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _parse(content: bytes) -> Page:
     if b"<!DOCTYPE" in content[:1000] or b"<!ENTITY" in content[:1000]:
         raise ValueError("a document with a DOCTYPE, which is no answer of OAI-PMH")
     try:
