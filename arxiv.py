@@ -196,7 +196,8 @@ def ids(
     wanted, strange = listings.pasted(text)
     if not wanted:
         raise ValueError(
-            f"no paper's number in {text[:80]!r}; write them as 2407.04420, a line each"
+            f"{text[:80]!r} is no file, and no paper's number is in it; write these as "
+            "2407.04420, a line each"
         )
     for line in strange[:5]:
         print(f"no paper's number in this line: {line[:80]}", file=sys.stderr)

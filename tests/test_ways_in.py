@@ -175,7 +175,9 @@ def test_a_number_that_arxiv_cannot_read_costs_only_itself(
 
 def test_a_list_without_numbers(serve, tmp_path):
     serve()
-    with pytest.raises(ValueError, match="no paper's number in 'Hubble 1929'"):
+    with pytest.raises(
+        ValueError, match="'Hubble 1929' is no file, and no paper's number"
+    ):
         arxiv.ids("Hubble 1929", tmp_path, 0)
 
 
