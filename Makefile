@@ -38,8 +38,10 @@ chat: data/base/done.json
 	  --model "$(or $(MODEL),$(if $(wildcard data/$(NAME)/models/tuned/done.json),data/$(NAME)/models/tuned,data/base))" \
 	  $(if $(wildcard data/$(NAME)/index/done.json),--index "data/$(NAME)/index")
 
-# for whoever changes the notebooks: run them and keep their outputs in the repository
+# for whoever changes the notebooks: run them from nothing, since the time that each cell takes is
+# kept too and tells the next run's time left, and keep their outputs in the repository
 notebooks: data/base/done.json
+	rm -rf data/sample
 	$(tame) $(venv) -m cosmosage.notebooks textbooks.ipynb cosmosage.ipynb --out .
 	cp data/sample/result.png sample/result.png
 
