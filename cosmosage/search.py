@@ -105,8 +105,7 @@ class Feeds:
             if error.status != 400:
                 raise
             found = []
-        there = {paper["id"] for paper in found}
-        lost = [number for number in numbers if number.partition("v")[0] not in there]
+        lost = _missing(numbers, found)
         if not lost or len(numbers) == 1:
             return found
         middle = len(lost) // 2 if len(lost) == len(numbers) else 0
@@ -134,6 +133,12 @@ class Feeds:
                 f"papers from {start} to {max(self.total, int(total[1]))} were announced"
             )
         self.total, self.entries = int(total[1]), page.count(b"<entry")
+
+
+def _missing(numbers: list[str], found: list[dict[str, Any]]) -> list[str]:
+    """Of numbers that were asked for, with or without version, those without an answer."""
+    there = {paper["id"] for paper in found}
+    return [number for number in numbers if number.partition("v")[0] not in there]
 
 
 def _record(result: Any) -> dict[str, Any] | None:
@@ -260,8 +265,7 @@ def numbered(feeds: Feeds, wanted: dict[str, int], intake: Intake) -> list[str]:
     ) as bar:
         while batch := asked[state["next"] : state["next"] + _IDS]:
             found = feeds.numbered(batch)
-            there = {paper["id"] for paper in found}
-            lost = [number for number in batch if number.partition("v")[0] not in there]
+            lost = _missing(batch, found)
             after = state["next"] + len(batch)
             intake.take(found, {"next": after, "missing": [*state["missing"], *lost]})
             state = intake.state
