@@ -5,18 +5,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from cosmosage.books.heads import Manner, key
+from cosmosage.books.heads import CAPTION, Manner, key
 from cosmosage.books.spans import MARGIN, Page, Row
 
-_CAPTION = re.compile(
-    r"(?:fig(?:ure|\.)|table|tab\.|plate|listing|algorithm|scheme|box)\s*(?:[A-Z]?\d+|[IVX]+\b)",
-    re.IGNORECASE,
-)
-
-
-_CAPTION_GOES_ON = re.compile(
-    r"\w+\.?\s*\S+?[.:|]|\w+\.?\s*\S+\s+[A-Z]"
-)  # no sentence's start
 ITEM = re.compile(
     r"(?:[•◦▪■‣●○–—*]|\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})[.)]|\[\d{1,3}\]|\[[A-Z]\w+\d\d\w?\])\s+"
 )
@@ -178,8 +169,8 @@ def _judge(block: Block, how: Manner) -> None:
     first = block.first
     if first.column == MARGIN:
         block.kind = "note" if _letters(text) > 30 else "debris"
-    elif _CAPTION.match(text) and (len(text) > 25 or first.size < how.size):
-        block.kind = "note" if _CAPTION_GOES_ON.match(text) else "text"
+    elif _is_caption(block, text, how):
+        block.kind = "note"
     elif prose >= 0.45 and _is_heading(block, text, how):
         block.kind = "heading"
     elif prose < 0.35 and not (prose > 0.2 and len(text) > 60 and ENDS.search(text)):
@@ -188,6 +179,14 @@ def _judge(block: Block, how: Manner) -> None:
         alone = first.x0 > first.left + 2 * first.size
         if alone or first.size < 0.85 * how.size:
             block.kind = "debris"
+
+
+def _is_caption(block: Block, text: str, how: Manner) -> bool:
+    size = block.first.size
+    if not CAPTION.match(text) or len(text) <= 25 and size >= how.size:
+        return False
+    # "… are shown in | Figure 3. In addition, we": a sentence, where captions are smaller
+    return not how.captions or abs(size - how.captions) < 0.075 * how.size
 
 
 def _is_heading(block: Block, text: str, how: Manner) -> bool:

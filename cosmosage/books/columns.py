@@ -28,20 +28,7 @@ def columns(pieces: list[Piece], width: float, depth: int = 0) -> list[list[Piec
                 right.append(part)
             else:
                 across.append(part)
-    spanning = []
-    for piece in across:
-        _absorb(piece, left, gutter)
-        _absorb(piece, right, gutter)
-    for piece in across:
-        # what only sticks out of its column has a neighbour in the other one
-        other = right if piece.x0 + piece.x1 < 2 * gutter else left
-        middle = (piece.top + piece.bottom) / 2
-        beside = any(
-            o.top < middle < o.bottom and (o.x0 >= piece.x1 - 2 or o.x1 <= piece.x0 + 2)
-            for o in other
-        )
-        own = left if other is right else right
-        (own if beside else spanning).append(piece)
+    spanning = _spanning(across, left, right, gutter)
     out: list[list[Piece]] = []
     spanning.sort(key=lambda piece: piece.top)
     bands: list[list[Piece]] = []
@@ -73,6 +60,49 @@ def columns(pieces: list[Piece], width: float, depth: int = 0) -> list[list[Piec
     out.extend(columns(left, width, depth + 1))
     out.extend(columns(right, width, depth + 1))
     return out
+
+
+def _spanning(
+    across: list[Piece], left: list[Piece], right: list[Piece], gutter: float
+) -> list[Piece]:
+    """What divides the page, of all that reaches across; the rest goes to its column."""
+    spanning = []
+    for piece in across:
+        if _is_unbroken(piece) and _sticks_out(piece, right, piece.spans[0].size):
+            left.append(piece)
+            continue
+        _absorb(piece, left, gutter)
+        _absorb(piece, right, gutter)
+        spanning.append(piece)
+    for piece in spanning[:]:
+        own, other = left, right
+        if piece.x0 + piece.x1 >= 2 * gutter:
+            own, other = right, left
+        if _sticks_out(piece, other):
+            own.append(piece)
+            spanning.remove(piece)
+    return spanning
+
+
+def _sticks_out(piece: Piece, other: list[Piece], reach: float = 0.0) -> bool:
+    """Whether a piece that reaches across has a neighbour in the other column.
+
+    Text beside it; or for what is not broken into lines, text that it runs into or that
+    stands closer than ``reach`` points above or below.
+    """
+    middle = (piece.top + piece.bottom) / 2
+    for o in other:
+        if o.top < middle < o.bottom and (o.x0 >= piece.x1 - 2 or o.x1 <= piece.x0 + 2):
+            return True
+        if reach and o.top < piece.bottom + reach and o.bottom > piece.top - reach:
+            return True
+    return False
+
+
+def _is_unbroken(piece: Piece) -> bool:
+    """Whether a line is one that typesetters do not break: code, or a long address."""
+    words = "".join(span.text for span in piece.spans).split()
+    return piece.spans[0].mono or max(map(len, words), default=0) > 40
 
 
 def _absorb(piece: Piece, side: list[Piece], gutter: float) -> None:
@@ -168,14 +198,13 @@ def _two_columns(wordy: list[Piece], gutter: float) -> bool:
 
 
 def _fills(lines: list[Piece]) -> bool:
+    """Whether most letters stand in pieces that are half as wide as all of them together."""
     if len(lines) < 3:
         return False
     wide = max(piece.x1 for piece in lines) - min(piece.x0 for piece in lines)
-    half = len(lines) // 2
-    return (
-        sorted(piece.x1 - piece.x0 for piece in lines)[half] >= 0.5 * wide
-        and sorted(piece.letters for piece in lines)[half] >= 9
-    )
+    lines = [piece for piece in lines if piece.letters >= 9]
+    long = sum(piece.letters for piece in lines if piece.x1 - piece.x0 >= 0.5 * wide)
+    return len(lines) >= 3 and long > 0.5 * sum(piece.letters for piece in lines)
 
 
 def _cut(piece: Piece, gutter: float) -> list[Piece]:

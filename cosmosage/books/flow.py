@@ -46,16 +46,22 @@ def texts(all_blocks: list[list[Block]], how: Manner, dropped: Dropped) -> list[
         writer.write_page(found)
     out = []
     for number, page in enumerate(writer.pages):
-        text = "\n\n".join(_said(rows, how.words) for rows in page.paragraphs if rows)
         after = writer.pages[number + 1] if number + 1 < len(writer.pages) else None
-        goes_on = text and after and after.begins_inside and page.ends_open
-        out.append(text + " " if goes_on else text + "\n\n" if text else "")
+        goes_on = bool(after and after.begins_inside and page.ends_open)
+        is_open = page.ends_open and not _SENTENCE_ENDS.search(page.paragraphs[-1][-1])
+        at = len(page.paragraphs) - (goes_on or is_open)
+        paragraphs = page.paragraphs[:at] + page.notes + page.paragraphs[at:]
+        text = "\n\n".join(_said(rows, how.words) for rows in paragraphs if rows)
+        out.append(text + (" " if goes_on else "\n\n") if text else "")
     return out
 
 
 @dataclass(slots=True)
 class _PageText:
     paragraphs: list[list[str]] = field(default_factory=list)
+    notes: list[list[str]] = field(default_factory=list)
+    """Captions and footnotes: they stand after the text, but before a sentence that is
+    not at its end."""
     begins_inside: bool = False
     """Whether its first paragraph began on an earlier page."""
     ends_open: bool = False
@@ -73,16 +79,15 @@ class _Writer:
         self.rows: list[str] = []  # its paragraph
 
     def write_page(self, found: list[Block]) -> None:
-        """Add a page; captions and footnotes come before its last, open paragraph."""
+        """Add a page."""
         if self.block:
             _defer(found, self.block, self.how)
         page = _PageText()
-        notes = []
         for block in found:
             if block.kind == "debris":
                 self.dropped.debris += sum(len(row.text) for row in block.rows)
             elif block.kind == "note":
-                notes.append([row.text for row in block.rows])
+                page.notes.append([row.text for row in block.rows])
             elif block.kind == "formula":
                 self._formula(page, block)
             else:
@@ -90,8 +95,6 @@ class _Writer:
         page.ends_open = bool(
             self.block and page.paragraphs and page.paragraphs[-1] is self.rows
         )
-        at = len(page.paragraphs) - page.ends_open
-        page.paragraphs[at:at] = notes
         self.pages.append(page)
 
     def _formula(self, page: _PageText, block: Block) -> None:
@@ -154,14 +157,22 @@ def _defer(found: list[Block], before: Block, how: Manner) -> None:
             continue
         if block.kind != "text" or len(between) > 6:
             return
-        small = block.first.size < 0.97 * how.size
-        if not small and block.first.text[:1].islower() and _continues(before, block):
+        first = block.first
+        small = first.size < 0.97 * how.size
+        said = first.text[:1].islower() or _is_prose(first)
+        if not small and said and _continues(before, block):
             for other in between:
                 other.kind = "note"
             return
-        if not small and len(block.rows) > 2:
+        if not small and (len(block.rows) > 2 or _is_prose(first)):
             return
         between.append(block)
+
+
+def _is_prose(row: Row) -> bool:
+    """Whether a row is a line of a paragraph, not a figure's label or a table's head."""
+    wide = row.x1 - row.x0 > 0.4 * (row.right - row.left)
+    return wide and row.prose > 0.6 and row.x0 - row.left < 2.5 * row.size
 
 
 def _plain_rows(block: Block) -> list[str]:
@@ -246,7 +257,7 @@ def _continues(before: Block, after: Block) -> bool:
         return False
     if last.column == first.column and first.base > last.base:
         near = first.base - last.base < 2.2 * last.size
-        if near:
+        if near and not (last.text.endswith("-") and first.text[:1].islower()):
             return False  # they were parted for a reason
     if _ABBREVIATED.search(last.text):
         return last.x1 > last.right - 2 * last.size
@@ -309,7 +320,11 @@ def join(rows: list[str], words: Counter[str]) -> str:
             )
             out = out + row if keeps else out[:-1] + row
         elif out[-2:-1].isalnum():
-            out += row  # a hyphen before a capital or a number is the writer's own
+            # before a capital or a number it is the writer's own, but in "Py-|Torch"
+            first, second = half[1] if half else "", rest[0] if rest else ""
+            union = words[(first + second).lower()]
+            divided = first and union > words[f"{first}-{second}".lower()]
+            out = (out[:-1] if divided else out) + row
         else:
             out += " " + row
     return out

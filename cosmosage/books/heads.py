@@ -11,6 +11,12 @@ _PAGE_NUMBER = re.compile(
 )
 
 
+CAPTION = re.compile(
+    r"(?i:fig(?:ure|\.)|table|tab\.|plate|listing|algorithm|scheme|box)\s*"
+    r"(?:[A-Za-z]?\d+|[IVX]+\b)\S*?(?:[.:|]|\s+[A-Z])"  # not "Figure 3 shows"
+)
+
+
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -36,12 +42,15 @@ class Manner:
     """How often each word stands whole in a row, in lower case."""
     headings: list[float] = field(default_factory=list)
     """Sizes of headings, the largest first."""
+    captions: float = 0.0
+    """Size of the captions, where it is another than the text's; else 0."""
 
 
 def manner(pages: list[Page]) -> Manner:
     """Size, leading and vocabulary of a document."""
     sizes: Counter[float] = Counter()
     gaps: Counter[float] = Counter()
+    captions: Counter[float] = Counter()
     words: Counter[str] = Counter()
     for page in pages:
         before: Row | None = None
@@ -51,6 +60,7 @@ def manner(pages: list[Page]) -> Manner:
                 sizes[round(row.size * 2) / 2] += len(row.text)
                 if before and before.column == row.column and row.base > before.base:
                     gaps[round((row.base - before.base) * 2) / 2] += 1
+                captions[row.size] += bool(CAPTION.match(row.text))
             before = row
             found = WORD.findall(row.text.lower())
             words.update(found[divided : len(found) - row.text.endswith("-")])
@@ -58,7 +68,9 @@ def manner(pages: list[Page]) -> Manner:
     size = sizes.most_common(1)[0][0] if sizes else 10.0
     near = {gap: n for gap, n in gaps.items() if 0.9 * size <= gap <= 2.5 * size}
     leading = max(near, key=near.__getitem__) if near else 1.2 * size
-    return Manner(size, leading, words)
+    usual, times = captions.most_common(1)[0] if captions else (size, 0)
+    apart = times > 0.6 * captions.total() and abs(usual - size) > 0.075 * size
+    return Manner(size, leading, words, captions=usual if apart else 0.0)
 
 
 def remove_heads(pages: list[Page], dropped: Dropped) -> None:
