@@ -6,12 +6,10 @@ reach across (a title, a wide caption) divide the page into bands, and each band
 column by column. What it cannot do: three columns of unequal width beside a picture.
 """
 
-import re
+import math
 from itertools import accumulate
 
 from cosmosage.books.spans import Piece, Span
-
-_LETTERS = re.compile(r"[^\W\d_]")
 
 
 def columns(pieces: list[Piece], width: float, depth: int = 0) -> list[list[Piece]]:
@@ -221,14 +219,14 @@ def _cut(piece: Piece, gutter: float) -> list[Piece]:
 
 def piece_of(spans: list[Span]) -> Piece:
     """The spans as one piece, with its box and its number of letters."""
-    return Piece(
-        min(span.x0 for span in spans),
-        max(span.x1 for span in spans),
-        min(span.base - 0.7 * span.size for span in spans),
-        max(span.base + 0.2 * span.size for span in spans),
-        sum(len(_LETTERS.findall(span.text)) for span in spans if not span.maths),
-        spans,
-    )
+    x0, x1, top, bottom, letters = spans[0].x0, spans[0].x1, math.inf, -math.inf, 0
+    for span in spans:  # one pass: this is called for every line of a book
+        x0, x1 = min(x0, span.x0), max(x1, span.x1)
+        top = min(top, span.base - 0.7 * span.size)
+        bottom = max(bottom, span.base + 0.2 * span.size)
+        if not span.maths:
+            letters += sum(map(str.isalpha, span.text))
+    return Piece(x0, x1, top, bottom, letters, spans)
 
 
 def margins(pieces: list[Piece]) -> tuple[list[Piece], list[Piece]]:

@@ -214,7 +214,7 @@ def garbled(text: str, unknown: int = 0) -> str:
     Returns:
         The reason, in words, or "".
     """
-    marks = sum(not char.isspace() for char in text)
+    marks = len("".join(text.split()))
     if unknown > 20 and unknown > 0.3 * (marks + unknown):
         return (
             f"{unknown} of {marks + unknown} glyphs have no character in the font map"
@@ -228,7 +228,8 @@ def garbled(text: str, unknown: int = 0) -> str:
             return "hardly any letters among the characters: the font map is broken"
     if letters < 150 or letters < 0.5 * sum(map(len, words)):
         return ""
-    pairs = [word[i : i + 2] for word in latin for i in range(len(word) - 1)]
+    some = latin[:: 1 + letters // 2000]  # the share of 1,500 pairs is known to .013
+    pairs = [word[i : i + 2] for word in some for i in range(len(word) - 1)]
     share = sum(pair in _PAIRS for pair in pairs) / len(pairs)
     if share < 0.3:
         return f"only {share:.0%} of the letter pairs are a language's: font map broken"

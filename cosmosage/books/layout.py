@@ -61,7 +61,7 @@ def read_page(number: int, raw: dict[str, Any]) -> Page:
     if upright in ((0, 1), (0, -1)):
         page.width, page.height = height, width
     page.raw = "".join(said)
-    page.characters = len("".join(page.raw.split()))
+    page.characters = sum(map(len, page.raw.split()))
     page.rows = order(_deduplicated(pieces), page.width)
     return page
 
@@ -145,12 +145,9 @@ def _deduplicated(pieces: list[Piece]) -> list[Piece]:
     out = []
     for piece in pieces:
         first = piece.spans[0]
-        key = (
-            round(first.x0 / 2),
-            round(first.base / 2),
-            "".join(s.text for s in piece.spans),
-        )
-        if key not in seen or len(key[2].strip()) < 3:
+        said = "".join([span.text for span in piece.spans])
+        key = (round(first.x0 / 2), round(first.base / 2), said)
+        if key not in seen or len(said.strip()) < 3:
             out.append(piece)
         seen.add(key)
     return out
