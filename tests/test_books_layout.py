@@ -4,6 +4,7 @@ import pymupdf
 import pytest
 
 from cosmosage import books
+from cosmosage.books.glyphs import codes_of
 
 BODY = [
     "Galaxies are found in groups and clusters, and these in",
@@ -167,3 +168,17 @@ def test_a_word_that_a_tall_line_divides_is_whole(read):
     above = [*BODY[:6], "The flow is smooth, and the viscous con-"]
     text = read(_lines(above) + _lines(["tribution is small.", *OTHER], y=190))
     assert "viscous contribution is small" in text
+
+
+@pytest.mark.parametrize(
+    "font, said, meant",
+    [
+        ("KJHGFD+MT2SYT", "D C \x00 f g", "= + − { }"),  # OMS, with = and + added
+        ("MT2MIS", "x.t/ 0:85 m=M @ \x16\x17", "x(t) 0.85 m/M ∂ μν"),  # OML
+        ("MT2BMIT", "˛ˇ", "αβ"),
+        ("CMMI10", "x.t/", "x.t/"),
+        ("Times-Roman", "D", "D"),
+    ],
+)
+def test_codes_of_mathtime_are_read_as_what_they_draw(font, said, meant):
+    assert said.translate(codes_of(font) or {}) == meant

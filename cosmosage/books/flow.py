@@ -24,6 +24,7 @@ from cosmosage.books.spans import Row
 _ABBREVIATED = re.compile(r"\b(?:al|Figs?|Eqs?|Sect?|Refs?|e\.g|i\.e|cf|vs)\.$")
 _LEFT_OUT = "$$…$$"
 _SENTENCE_ENDS = re.compile(r"[.?!][\"'”’)\]]*$")
+_TAG_BEFORE = re.compile(r"^\(\s*[A-Z]?\d+(?:\.\d+)*[a-z]?\s*\)\s+(?=\S)")
 _HYPHEN = re.compile(r"([^\W\d_]+)-$")
 
 
@@ -222,7 +223,7 @@ def _formula(block: Block) -> str:
         return ""
     lines = []
     for row in block.rows:
-        text = TAG.sub("", row.text).strip()
+        text = _TAG_BEFORE.sub("", TAG.sub("", row.text).strip())
         inner = re.split(r"(\$[^$]*\$)", text)
         line = "".join(
             part.strip("$") if part.startswith("$") else _words_in_formula(part)

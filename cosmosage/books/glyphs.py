@@ -193,6 +193,35 @@ def is_maths_font(name: str) -> bool:
     return bool(_MATH_FONT.search(name))
 
 
+# MathTime Professional 2 names its glyphs by their codes, so that a reader gets TeX's OML
+# and OMS codes as if they were characters ("m D 0" for "m = 0").
+_GREEK = "αβγδϵζηθικλμνξπρστυϕχ"
+_MATHTIME = re.compile(r"MT2B?(?:(MI)|(SY))[A-Z]{1,2}$")
+_LETTERS_OF = str.maketrans(
+    dict(zip(map(chr, range(0x0B, 0x20)), _GREEK))
+    | dict(zip(map(chr, range(0x0B)), "ΓΔΘΛΞΠΣΥΦΨΩ"))
+    | {"˛": "α", "ˇ": "β", ".": "(", "/": ")", ":": ".", ";": ",", "=": "/", "@": "∂"}
+)
+_SIGNS_OF = str.maketrans(
+    {"\x00": "−", "\x01": "·", "\x02": "×", "\x03": "∗", "\x14": "≤", "\x15": "≥"}
+    | {"\x18": "∼", "\x19": "≈", "0": "′", "1": "∞", "2": "∈", "!": "→", "C": "+"}
+    | {"D": "=", "f": "{", "g": "}", "h": "⟨", "i": "⟩", "j": "|", "k": "‖", "r": "∇"}
+)
+
+
+@lru_cache(maxsize=1024)
+def codes_of(name: str) -> dict[int, str] | None:
+    """What the characters of a font stand for, where the font says its codes instead.
+
+    Source: the OML and OMS tables of LaTeX's ``encguide``, with the brackets, the equals and
+    the plus sign that MathTime Professional 2 adds to them.
+    """
+    found = _MATHTIME.search(name)
+    if not found:
+        return None
+    return _LETTERS_OF if found[1] else _SIGNS_OF
+
+
 # The fifty commonest letter pairs inside English words, with those of German, French,
 # Spanish and Italian that are not among them: half of all pairs in running text, names and
 # tables of words, and about an eighth of the pairs under a wrong font map.

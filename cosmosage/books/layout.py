@@ -13,7 +13,7 @@ from typing import Any
 import re
 
 from cosmosage.books.columns import columns, margins, piece_of
-from cosmosage.books.glyphs import CLEAN, is_maths_font
+from cosmosage.books.glyphs import CLEAN, codes_of, is_maths_font
 from cosmosage.books.rows import rows_of
 from cosmosage.books.spans import MARGIN, Page, Piece, Row, Span
 
@@ -41,6 +41,8 @@ def read_page(number: int, raw: dict[str, Any]) -> Page:
             text = told["text"]
             maths = is_maths_font(told["font"])
             lossy = False
+            if codes := codes_of(told["font"]):
+                text = text.translate(codes)
             if not text.isascii():
                 unknown = sum(_is_unknown(char) for char in text)
                 lossy = maths and unknown > 0
