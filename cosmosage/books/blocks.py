@@ -224,8 +224,9 @@ def _footnotes(found: list[Block], page: Page, how: Manner) -> None:
     for block in found:
         row = max(block.rows, key=lambda row: row.size)
         low = row.base > max(ends.get(row.column, 0.0), 0.5 * page.height)
+        address = block.kind == "code" and "://" in row.text
         if (
-            block.kind == "text"
+            (block.kind == "text" or address)
             and row.size <= 0.93 * how.size
             and row.column in ends
             and low
