@@ -4,7 +4,8 @@ import pymupdf
 import pytest
 
 from cosmosage import books
-from cosmosage.books.glyphs import codes_of
+from cosmosage.books.codes import codes
+from cosmosage.books.glyphs import repair
 
 BODY = [
     "Galaxies are found in groups and clusters, and these in",
@@ -173,12 +174,88 @@ def test_a_word_that_a_tall_line_divides_is_whole(read):
 @pytest.mark.parametrize(
     "font, said, meant",
     [
-        ("KJHGFD+MT2SYT", "D C \x00 f g", "= + − { }"),  # OMS, with = and + added
+        ("MT2SYT", "D C \x00 f g", "= + − { }"),  # OMS, with = and + added
         ("MT2MIS", "x.t/ 0:85 m=M @ \x16\x17", "x(t) 0.85 m/M ∂ μν"),  # OML
         ("MT2BMIT", "˛ˇ", "αβ"),
+        (
+            "F34",
+            "the \x10\x1crst\x11 e\x1bect \x16 o\x1eces",
+            "the “first” effect — offices",
+        ),
+        ("F8", 'the \\\x0crst" e\x0bect | o\x0eces', "the “first” effect — offices"),
+        ("F8", "Poincar\x13e of o\x0cces", "Poincar´e of ofices"),
+        ("F2", "Erd®s and \x8aukasiewicz \x1crst", "Erdős and Łukasiewicz first"),
+        ("F7", "\x0b \x0c a b c \x0d", "\x0b \x0c a b c \x0d"),  # a font of formulas
+        ("F9", 'plain "words" of {set}', 'plain "words" of {set}'),
         ("CMMI10", "x.t/", "x.t/"),
         ("Times-Roman", "D", "D"),
     ],
 )
-def test_codes_of_mathtime_are_read_as_what_they_draw(font, said, meant):
-    assert said.translate(codes_of(font) or {}) == meant
+def test_codes_of_tex_fonts_are_read_as_what_they_draw(font, said, meant):
+    lines = [{"spans": [{"font": font, "text": said}]}]
+    assert said.translate(codes(lines).get(font, {})) == meant
+
+
+def test_one_font_tells_the_encoding_of_its_neighbours():
+    spans = [
+        {"font": "F1", "text": "Words with \x1cre"},
+        {"font": "F2", "text": "only ÷uvre"},
+    ]
+    assert "only ÷uvre".translate(codes([{"spans": spans}])["F2"]) == "only œuvre"
+
+
+def test_a_bitmap_font_keeps_its_ligatures_in_the_text(tmp_path):
+    """A page as pdfTeX writes it where the outline fonts of T1 are missing."""
+    words = [line.replace("fi", "\\034") for line in BODY[:2]]
+    shown = " T* ".join(
+        f"({line}) Tj" for line in ("The scienti\\034c o\\036ce", *words)
+    )
+    stream = f"BT /F34 10 Tf 12 TL 72 700 Td {shown} ET"
+    codes_used = sorted(
+        {ord(c) for c in "The scientifc o" + "".join(BODY[:2])} | {28, 30}
+    )
+    names = " ".join(f"{code} /a{code}" for code in codes_used)
+    glyphs = " ".join(f"/a{code} 6 0 R" for code in codes_used)
+    box = "500 0 0 0 400 600 d1 0 0 400 600 re f"
+    objects = [
+        "<</Type/Catalog/Pages 2 0 R>>",
+        "<</Type/Pages/Count 1/Kids[3 0 R]>>",
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R"
+        "/Resources<</Font<</F34 5 0 R>>>>>>",
+        f"<</Length {len(stream)}>>stream\n{stream}\nendstream",
+        "<</Type/Font/Subtype/Type3/Name/F34/FontMatrix[.001 0 0 .001 0 0]"
+        f"/FontBBox[0 0 500 600]/Encoding<</Type/Encoding/Differences[{names}]>>"
+        f"/CharProcs<<{glyphs}>>/FirstChar 0/LastChar 255/Widths[{'500 ' * 256}]>>",
+        f"<</Length {len(box)}>>stream\n{box}\nendstream",
+    ]
+    body = "".join(
+        f"{i} 0 obj {text} endobj\n" for i, text in enumerate(objects, start=1)
+    )
+    path = tmp_path / "bitmap.pdf"
+    path.write_bytes(f"%PDF-1.4\n{body}trailer<</Root 1 0 R>>\n%%EOF".encode("latin-1"))
+    text = books.to_text(path).text
+    assert "The scientific office" in text
+    assert "filaments that meet where" in text
+
+
+def test_an_accent_that_is_drawn_apart_joins_its_capital(read):
+    lines = _lines(BODY)
+    lines += [
+        ("\u00b4", 72.6, 196.5, 10, "tiro"),
+        ("Etienne Gomez saw", 72, 199, 10, "tiro"),
+    ]
+    assert "Étienne Gomez saw" in read(lines)
+
+
+@pytest.mark.parametrize(
+    "said, meant",
+    [
+        ("Poincar´e", "Poincaré"),
+        ("DE JES´US", "DE JESÚS"),
+        ("na¨ıve r ˆole", "naïve rôle"),
+        ("ˇCech", "Čech"),
+        ("don´t", "don’t"),
+    ],
+)
+def test_detached_accents(said, meant):
+    assert repair(said) == meant

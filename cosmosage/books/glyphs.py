@@ -29,7 +29,7 @@ CLEAN = str.maketrans(
     | {chr(code): "" for code in _NOTHING}
 )
 
-_ACCENTS = {
+ACCENTS = {
     "´": "\u0301",
     "¨": "\u0308",
     "ˇ": "\u030c",
@@ -43,8 +43,11 @@ _ACCENTS = {
     "`": "\u0300",
     "¯": "\u0304",
 }
-_DETACHED = re.compile(r"(?<=[^\W\d_])( ?)([´¨ˇ˘¸˚˝˜ˆ˙`¯]) ?([a-zı])")
+_DETACHED = re.compile(
+    r"(?<=[^\W\d_])(?: ?([´¨ˇ˘¸˚˝˜ˆ˙`¯]) ?([a-zı])|([´¨ˇ˘¸˚˝˜ˆ˙`¯])([A-Z]))"
+)
 _DETACHED_FIRST = re.compile(r"(?<![^\W\d_])([´¨ˇ¸˚˘]) ?([A-Za-zı])")
+_APOSTROPHE = re.compile(r"(?<=[^\W\d_])´(?=[^\W\d_])")
 
 
 def repair(text: str) -> str:
@@ -55,14 +58,19 @@ def repair(text: str) -> str:
     text = text.translate(CLEAN)
     if text.isascii() and "`" not in text:
         return text
-    text = _DETACHED.sub(lambda m: _composed(m[2], m[3]) or m[0], text)
+    text = _DETACHED.sub(_put_together, text)
     text = _DETACHED_FIRST.sub(lambda m: _composed(m[1], m[2]) or m[0], text)
+    text = _APOSTROPHE.sub("’", text)
     return unicodedata.normalize("NFC", text)
+
+
+def _put_together(found: re.Match[str]) -> str:
+    return _composed(found[1] or found[3], found[2] or found[4]) or found[0]
 
 
 def _composed(accent: str, letter: str) -> str:
     letter = "i" if letter == "ı" else letter
-    whole = unicodedata.normalize("NFC", letter + _ACCENTS[accent])
+    whole = unicodedata.normalize("NFC", letter + ACCENTS[accent])
     return whole if len(whole) == 1 else ""
 
 
@@ -191,35 +199,6 @@ _MATH_FONT = re.compile(
 def is_maths_font(name: str) -> bool:
     """Whether a font holds symbols and letters of formulas, by the names that TeX uses."""
     return bool(_MATH_FONT.search(name))
-
-
-# MathTime Professional 2 names its glyphs by their codes, so that a reader gets TeX's OML
-# and OMS codes as if they were characters ("m D 0" for "m = 0").
-_GREEK = "αβγδϵζηθικλμνξπρστυϕχ"
-_MATHTIME = re.compile(r"MT2B?(?:(MI)|(SY))[A-Z]{1,2}$")
-_LETTERS_OF = str.maketrans(
-    dict(zip(map(chr, range(0x0B, 0x20)), _GREEK))
-    | dict(zip(map(chr, range(0x0B)), "ΓΔΘΛΞΠΣΥΦΨΩ"))
-    | {"˛": "α", "ˇ": "β", ".": "(", "/": ")", ":": ".", ";": ",", "=": "/", "@": "∂"}
-)
-_SIGNS_OF = str.maketrans(
-    {"\x00": "−", "\x01": "·", "\x02": "×", "\x03": "∗", "\x14": "≤", "\x15": "≥"}
-    | {"\x18": "∼", "\x19": "≈", "0": "′", "1": "∞", "2": "∈", "!": "→", "C": "+"}
-    | {"D": "=", "f": "{", "g": "}", "h": "⟨", "i": "⟩", "j": "|", "k": "‖", "r": "∇"}
-)
-
-
-@lru_cache(maxsize=1024)
-def codes_of(name: str) -> dict[int, str] | None:
-    """What the characters of a font stand for, where the font says its codes instead.
-
-    Source: the OML and OMS tables of LaTeX's ``encguide``, with the brackets, the equals and
-    the plus sign that MathTime Professional 2 adds to them.
-    """
-    found = _MATHTIME.search(name)
-    if not found:
-        return None
-    return _LETTERS_OF if found[1] else _SIGNS_OF
 
 
 # The fifty commonest letter pairs inside English words, with those of German, French,

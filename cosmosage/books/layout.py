@@ -12,8 +12,9 @@ from collections import Counter
 from typing import Any
 import re
 
+from cosmosage.books.codes import codes
 from cosmosage.books.columns import columns, margins, piece_of
-from cosmosage.books.glyphs import CLEAN, codes_of, is_maths_font
+from cosmosage.books.glyphs import ACCENTS, CLEAN, is_maths_font
 from cosmosage.books.rows import rows_of
 from cosmosage.books.spans import MARGIN, Page, Piece, Row, Span
 
@@ -29,6 +30,7 @@ def read_page(number: int, raw: dict[str, Any]) -> Page:
         x, y = line["dir"]
         turned[round(x), round(y)] += sum(len(span["text"]) for span in line["spans"])
     upright = turned.most_common(1)[0][0] if turned else (1, 0)
+    tables = codes(lines)
     page = Page(number, width, height, [])
     pieces: list[Piece] = []
     said: list[str] = []
@@ -41,8 +43,8 @@ def read_page(number: int, raw: dict[str, Any]) -> Page:
             text = told["text"]
             maths = is_maths_font(told["font"])
             lossy = False
-            if codes := codes_of(told["font"]):
-                text = text.translate(codes)
+            if told["font"] in tables:
+                text = text.translate(tables[told["font"]])
             if not text.isascii():
                 unknown = sum(_is_unknown(char) for char in text)
                 lossy = maths and unknown > 0
@@ -53,6 +55,10 @@ def read_page(number: int, raw: dict[str, Any]) -> Page:
             if not text:
                 continue
             said.append(text)
+            last = spans[-1] if spans else None
+            if last and last.text in ACCENTS and text[0].isupper():
+                if told["bbox"][0] < last.x1:  # raised, and drawn before its letter
+                    text = spans.pop().text + text
             if spans and not lossy and _extends(spans[-1], told, text, maths, upright):
                 continue
             spans.append(_span(told, text, maths, upright, raw))
