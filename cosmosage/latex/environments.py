@@ -6,7 +6,15 @@ from typing import Any
 from cosmosage.latex import algorithms, maths
 from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import command, take
-from cosmosage.latex.render import END_FILE, INNER, LINE, TABLES, TEXT, Reader
+from cosmosage.latex.render import (
+    END_FILE,
+    INNER,
+    LINE,
+    NESTED,
+    TABLES,
+    TEXT,
+    Reader,
+)
 from cosmosage.latex.structure import heading
 from cosmosage.latex.text import fill_inner
 
@@ -167,19 +175,19 @@ def _begin(engine: Reader, _token: str) -> None:
         engine.push("environment", name, engine.table, close=_end_block)
     elif base in _SKIPPED and base not in engine.environments:
         _skip(engine, name, _SKIPPED[base])
-    elif base in _FLOATS:
+    elif base in _FLOATS and engine.captures < NESTED:
         _begin_float(engine, name, base)
     elif base == "algorithmic":
         engine.optional()
         engine.paragraph()
         engine.push("environment", name, engine.table, close=_end_block)
         algorithms.begin(engine)
-    elif base == "abstract":
+    elif base == "abstract" and engine.captures < NESTED:
         engine.push(
             "environment", name, engine.tables[0], capture=True, close=_end_abstract
         )
         engine.optional()
-    elif base in ("thebibliography", "references"):
+    elif base in ("thebibliography", "references") and engine.captures < NESTED:
         engine.push(
             "environment", name, engine.tables[0], capture=True, close=_end_bibliography
         )
@@ -234,6 +242,7 @@ def _begin_document(engine: Reader) -> None:
     if not engine.in_document:
         engine.in_document = True
         del engine.frames[:]
+        del engine.open_formulas[:]
         engine.undo = []
         engine.table = engine.tables[0]
         engine.out = []
@@ -345,14 +354,16 @@ def _inline_mark(name: str, option: str) -> tuple[str, str, str]:
     if "enum" not in name:
         return "", "", ""
     if "=" in option:  # enumitem: label=(\roman*)
-        found = re.search(r"label\s*=\s*\{?([^\\,{}]*)\\(\w+)\s*\*([^\\,{}]*)", option)
+        found = re.search(
+            r"label\s*+=\s*+\{?+([^\\,{}]{0,40}+)\\(\w++)\s*+\*([^\\,{}]{0,40})", option
+        )
         return (found[1], found[2], found[3]) if found else ("", "arabic", ".")
     styles = {"a": "alph", "A": "Alph", "i": "roman", "I": "Roman", "1": "arabic"}
     found = re.search(r"[aAiI1]", option)  # paralist: (i)
     if not found:
         return "", "arabic", "."
     before, after = option[: found.start()], option[found.end() :]
-    return before.strip("{"), styles[found[0]], after.strip("}")
+    return before.strip("{")[-40:], styles[found[0]], after.strip("}")[:40]
 
 
 def _end_inline_list(engine: Reader, _frame: Any, _captured: list[str]) -> None:

@@ -22,8 +22,8 @@ SCANNED = 1_000_000  # tokens looked through in search of a closing brace (13,00
 
 STOP = "\x07stop"
 
-_NUMBER = re.compile(r"\s*=?\s*([+-]?)\s*(\d+)\s?")
-_CODE = re.compile(r"\s*=?\s*(?:\"([0-9A-F]+)|'([0-7]+)|`(.))\s?", re.S)
+_NUMBER = re.compile(r"\s*+=?+\s*+([+-]?+)\s*+(\d+)\s?")
+_CODE = re.compile(r"\s*+=?+\s*+(?:\"([0-9A-F]+)|'([0-7]+)|`(.))\s?", re.S)
 _BLANKS = re.compile(r"\s+")
 _DIMENSION = re.compile(
     r"\s*=?\s*[+-]?\s*(?:\d+[.,]?\d*|[.,]\d+)?\s*"
@@ -63,7 +63,7 @@ class Macro:
             _expect(engine.stack, self.prefix)
         if not self.parameters:
             return self.body
-        arguments = []
+        arguments: list[Any] = []
         for index, kind in enumerate(self.parameters):
             if index == 0 and self.default is not None:
                 given = engine.optional()
@@ -291,7 +291,7 @@ class Expander:  # pylint: disable=too-many-public-methods
             elif token == "}":
                 depth -= 1
                 if depth < 0:
-                    return None
+                    break
             elif token == "]" and not depth:
                 body = stack[index + 1 : start]
                 body.reverse()
@@ -570,11 +570,11 @@ def _one_group(tokens: list[str]) -> bool:
     return False
 
 
-def _special_argument(engine: Expander, kind: str) -> list[str]:
-    """Take an argument of an xparse signature: ``s``, ``o`` or ``O<default>``."""
+def _special_argument(engine: Expander, kind: str | tuple[str, ...]) -> Any:
+    """Take an argument of an xparse signature: ``s``, ``o`` or the default of an ``O``."""
     if kind == "s":
         return ["\\BooleanTrue" if engine.star() else "\\BooleanFalse"]
     given = engine.optional()
     if given is not None:
         return given
-    return tokenise(kind[1:], engine.raw) if kind[0] == "O" else ["\\NoValue"]
+    return kind if isinstance(kind, tuple) else ["\\NoValue"]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cosmosage.latex.expand import Expander, Handler, Macro
+from cosmosage.latex.lexer import tokenise
 
 COMMON: dict[str, Handler] = {}
 
@@ -122,7 +123,11 @@ def _newcommandx(engine: Any, _token: str) -> None:
         )
     )
     parameters: list[Any] = [
-        "O" + defaults[str(index)] if str(index) in defaults else None
+        (
+            tuple(tokenise(defaults[str(index)], engine.raw))
+            if str(index) in defaults
+            else None
+        )
         for index in range(1, int(count[0]) + 1 if count else 1)
     ]
     _user_define(engine, Macro(name, parameters, engine.argument()))
@@ -144,8 +149,9 @@ def _documentcommand(engine: Any, _token: str) -> None:
         elif kind in "so":
             parameters.append(kind)
         elif kind == "O":
-            parameters.append("O" + (match[2] or ""))
-    _user_define(engine, Macro(name, parameters, engine.argument()))
+            parameters.append(tuple(tokenise(match[2] or "", engine.raw)))
+    # TeX has no more than nine
+    _user_define(engine, Macro(name, parameters[:9], engine.argument()))
 
 
 @command(COMMON, "def gdef edef xdef")
@@ -460,9 +466,12 @@ def _catcode(engine: Any, _token: str) -> None:
 
 @command(COMMON, "loop")
 def _loop(engine: Any, _token: str) -> None:
-    if "\\repeat" in engine.stack[-2000:]:
+    ahead = engine.stack[-2000:] if engine.may_scan() else []
+    if "\\repeat" in ahead:
         while engine.stack and engine.stack.pop() != "\\repeat":
             pass
+    else:
+        engine.may_scan(len(ahead))
     engine.drop("\\loop", "loops are not run")
 
 

@@ -49,6 +49,10 @@ def _ifx(engine: Any, token: str) -> None:
             for meaning in meanings
         ]
         known = any(body is not None for body in bodies)
+        if all(isinstance(meaning, Macro) for meaning in meanings):
+            # long bodies are not compared again and again
+            if not engine.may_scan(len(meanings[0].body)):
+                bodies = [meanings[0], meanings[1]]
         undefined = all(side[:1] == "\\" for side in sides) and not known
         same = bodies[0] == bodies[1] if known or undefined else sides[0] == sides[1]
     else:
@@ -176,8 +180,11 @@ def _ifthenelse(engine: Any, _token: str) -> None:
 def _holds(engine: Any, test: list[str]) -> bool:
     """Whether a condition of the ifthen package holds; the simple ones."""
     words = [token for token in test if token.strip()]
-    if words and words[0] in ("\\not", "\\NOT"):
-        return not _holds(engine, words[1:])
+    nots = 0
+    while words[nots : nots + 1] in (["\\not"], ["\\NOT"]):
+        nots += 1
+    if nots:
+        return _holds(engine, words[nots:]) != bool(nots % 2)
     if words and words[0] in ("\\equal", "\\isundefined", "\\boolean", "\\isempty"):
         base = len(engine.stack)
         engine.stack.append("\x07stop")

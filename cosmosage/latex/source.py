@@ -25,11 +25,11 @@ _HINTS = {
 _INPUTENC = re.compile(rb"\\usepackage\s*\[([A-Za-z0-9-]+)\]\s*\{inputenc\}")
 _COMMENT = re.compile(r"%(?<!\\%)[^\n]*")
 _CLASS = re.compile(
-    r"\\(?:documentclass|documentstyle)\s*(\[[^\]]*\])?\s*(?:%[^\n]*\n\s*)?\{\s*([^}]*?)\s*\}"
+    r"\\(?:documentclass|documentstyle)\s*+(\[[^\]]{0,2000}+\])?+\s*+(?:%[^\n]*+\n\s*+)?+\{\s*+([^{}]{0,200}+)\}"
 )
 _INPUT = re.compile(
-    r"\\(?:input|include|subfile|subfileinclude|import\s*\{[^}]*\}|InputIfFileExists)"
-    r"\s*\{?\s*\"?([^\s{}\\\"]+)"
+    r"\\(?:input|include|subfile|subfileinclude|import\s*+\{[^{}]{0,500}+\}|InputIfFileExists)"
+    r"\s*+\{?+\s*+\"?+([^\s{}\\\"]+)"
 )
 _NOT_A_PAPER = re.compile(
     r"(?i)(?:^|[/_.-])(?:referee|response|reply|rebuttal|cover|letter|template|sample|example"
@@ -86,6 +86,17 @@ def _plausible(text: str) -> int:
         re.findall(r"[a-z][À-ÖØ-ÞŠŽŒ‡†‰Ÿ¡-©«-¯¹-¿]|\ufffd|[ˆ˜‹›ƒ√∂∆¬◊ˇ˘˝˛]", text)
     )
     return good - 2 * bad
+
+
+def _verdicts(readme: str) -> dict[str, float]:
+    """What arXiv's 00README says of each file: what it takes for the paper and what it ignores."""
+    found: dict[str, float] = {}
+    for line in readme.lower().splitlines():
+        *name, verdict = line.split()[:20] or [""]
+        if verdict in ("toplevelfile", "ignore"):
+            shown = " ".join(name).removeprefix('"filename":').strip('" ')
+            found[shown] = 100.0 if verdict == "toplevelfile" else -100.0
+    return found
 
 
 class Sources:
@@ -155,13 +166,15 @@ class Sources:
             (self.text(name) for name in self.files if "00README" in name), ""
         )
         best, best_score = "", -1e9
+        verdicts = _verdicts(readme)
         for name in sorted(names):
-            score = self._score(name, texts[name], name in used, readme)
+            verdict = verdicts.get(name.lower(), 0.0)
+            score = verdict + self._score(name, texts[name], name in used)
             if score > best_score:
                 best, best_score = name, score
         return best
 
-    def _score(self, name: str, text: str, used: bool, readme: str) -> float:
+    def _score(self, name: str, text: str, used: bool) -> float:
         path = PurePosixPath(name)
         stem = path.stem
         score = 0.0
@@ -181,13 +194,6 @@ class Sources:
             score += 15
         if used:
             score -= 60
-        if re.search(
-            rf"(?im)^\s*(?:\"filename\":\s*\")?{re.escape(name)}\"?\s+toplevelfile",
-            readme,
-        ):
-            score += 100
-        if re.search(rf"(?im)^\s*{re.escape(name)}\s+ignore", readme):
-            score -= 100
         if re.sub(r"(?<=[^/])\.[^./]*$", "", name) + ".bbl" in self.files:
             score += 20
         if _NOT_A_PAPER.search(stem):

@@ -134,8 +134,9 @@ def _around(text: str, marks: str, mend: Callable[[str], str]) -> str:
                 done = stop
             start = max(done, text.rfind(" ", 0, max(0, position - _BEFORE)) + 1)
             out.append(text[done:start])
-        stop = text.find(" ", position + 1 + _AFTER)
-        stop = len(text) if stop < 0 else stop
+        if position + 1 + _AFTER > stop:
+            stop = text.find(" ", position + 1 + _AFTER)
+            stop = len(text) if stop < 0 else stop
     if stop > 0:
         out.append(mend(text[start:stop]))
         done = stop
