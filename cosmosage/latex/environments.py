@@ -8,6 +8,7 @@ from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import command, take
 from cosmosage.latex.render import (
     END_FILE,
+    INDENT,
     INNER,
     LINE,
     NESTED,
@@ -196,6 +197,8 @@ def _begin(engine: Reader, _token: str) -> None:
         option = "".join(engine.optional() or [])
         engine.lists.append(["inline", 0, _inline_mark(name, option)])
         engine.push("environment", name, engine.table, close=_end_inline_list)
+    elif name == "easylist":
+        _begin_easylist(engine, name)
     elif base in _LISTS:
         _begin_list(engine, name, _LISTS[base])
     elif base in _ACKNOWLEDGMENTS:
@@ -311,6 +314,9 @@ def _end_abstract(engine: Reader, _frame: Any, captured: list[str]) -> None:
 def _end_bibliography(engine: Reader, _frame: Any, captured: list[str]) -> None:
     engine.drop("bibliography", "references are no prose")
     items = re.split("\x0b", "".join(captured))
+    if engine.unclosed:
+        # what stands before the first entry of a list that never ended may be anything
+        engine.out.append(items[0])
     for item in items[1:]:
         key, _, text = item.partition("\x0c")
         engine.items.setdefault(key.strip(), text.strip()[:600])
@@ -347,6 +353,37 @@ def _begin_list(engine: Reader, name: str, kind: str) -> None:
     engine.lists.append([kind, 0])
     engine.out.append(PARAGRAPH)
     engine.push("environment", name, engine.table, close=_end_list)
+
+
+def _begin_easylist(engine: Reader, name: str) -> None:
+    """A list of package easylist: before an item stand as many marks as it is deep."""
+    _begin_list(engine, name, "itemize")
+    index = engine.find_end(name)
+    if index is None:
+        return
+    body = engine.stack[index:]
+    del engine.stack[index:]
+    out: list[str] = []
+    depth, maths_open = 0, False
+    for token in reversed(body):
+        maths_open ^= token == "$"
+        for part in re.findall("§+|[^§]+", token) if "§" in token else [token]:
+            if part[0] == "§" or part == "&" and not maths_open:
+                depth += len(part)
+                continue
+            if depth:
+                out.extend(("\\easyitem", "{", str(depth), "}"))
+                depth = 0
+            out.append(part)
+    engine.stack.extend(reversed(out))
+
+
+@command(TEXT, "easyitem")
+def _easy_item(engine: Reader, _token: str) -> None:
+    depth = engine.word()
+    level = int(depth) - 1 if depth.isdecimal() else 0
+    engine.out.append(LINE + INDENT * min(level, 6) + "- ")
+    engine.skip_blanks()
 
 
 def _inline_mark(name: str, option: str) -> tuple[str, str, str]:

@@ -21,6 +21,9 @@ PUSHED_PER_CHARACTER = 10  # ... so many a character of source (.2)
 SCANNED = 1_000_000  # tokens looked through in search of a closing brace (13,000)
 
 STOP = "\x07stop"
+_NUMERIC = ("", "=", "-", "\\number", "\\the")
+# what a missing number must not take with it
+_NEVER_A_NUMBER = ("\\begin", "\\end", "\\par", "\\item", "\\else", "\\fi")
 
 _NUMBER = re.compile(r"\s*+=?+\s*+([+-]?+)\s*+(\d+)\s?")
 _CODE = re.compile(r"\s*+=?+\s*+(?:\"([0-9A-F]+)|'([0-7]+)|`(.))\s?", re.S)
@@ -134,6 +137,7 @@ class Expander:  # pylint: disable=too-many-public-methods
         self._pushed = 0
         self._pushed_limit = PUSHED
         self._nested = 0
+        self.negated = False
 
     @property
     def depth(self) -> int:
@@ -189,6 +193,12 @@ class Expander:  # pylint: disable=too-many-public-methods
         # who has written one endless macro gets less patience for the next
         self._allowed = max(200, self._allowed // 2)
         return False
+
+    def raw_shown(self, token: str) -> str:
+        """The text behind a raw token, which a macro may have copied, within the limits."""
+        text = raw_text(self.raw, token)
+        self._pushed += len(text)
+        return text if self._pushed < self._pushed_limit else ""
 
     def may_scan(self, count: int = 0) -> bool:
         """Whether there may be one more search through the input, after one over ``count``."""
@@ -320,15 +330,12 @@ class Expander:  # pylint: disable=too-many-public-methods
                 if not wanted.isdisjoint(characters):
                     stack.extend(reversed(characters))
                     token = stack.pop()
-            if token == "{":
-                depth += 1
-            elif token == "}":
-                depth -= 1
             out.append(token)
             self._scanned += 1
             if token == last and not depth and out[-size:] == delimiter:
                 del out[-size:]
                 break
+            depth += (token == "{") - (token == "}")
             if len(out) > 20_000 or self._scanned > self._scan_limit:
                 break
         if len(out) > 1 and out[0] == "{" and out[-1] == "}" and _one_group(out):
@@ -368,7 +375,7 @@ class Expander:  # pylint: disable=too-many-public-methods
             if token == STOP:
                 break
             if token[0] == "\x02":
-                out.append(raw_text(self.raw, token))
+                out.append(self.raw_shown(token))
             elif token[0] != "\\":
                 if token not in ("{", "}", "$") and token[0] != PARAGRAPH:
                     out.append(token)
@@ -415,8 +422,10 @@ class Expander:  # pylint: disable=too-many-public-methods
                 return self.counters[token]
             if isinstance(meaning, Macro):
                 meaning(self, token)
-            elif token.strip() not in ("", "=", "-", "\\number", "\\the"):
-                if token[0] != "\\":
+            elif value := getattr(meaning, "value", None):
+                return int(value(self))
+            elif token[0] == PARAGRAPH or token.strip() not in _NUMERIC:
+                if token[0] != "\\" or token in _NEVER_A_NUMBER:
                     self.stack.append(token)
                 return 0
         return 0
@@ -444,7 +453,9 @@ class Expander:  # pylint: disable=too-many-public-methods
                 r"|hsize|vsize|relax|fill|dimexpr)$",
                 self.stack[-1],
             ):
-                self.stack.pop()
+                if self.stack.pop() == "\\dimexpr" and "\\relax" in self.stack[-30:]:
+                    while self.stack.pop() != "\\relax":
+                        pass
             return
 
     # what is defined
@@ -486,6 +497,9 @@ class Expander:  # pylint: disable=too-many-public-methods
 
     def skip_branch(self, stop_at_else: bool, stop_at_or: bool = False) -> str:
         """Skip the branch of a conditional that is not taken; what ended it."""
+        if self.negated:
+            self.negated = False
+            return ""
         stack = self.stack
         depth = 0
         stops = {"\\fi", "\\else" if stop_at_else else "", "\\or" if stop_at_or else ""}

@@ -171,6 +171,9 @@ def _define_rest(engine: Any, name: str, token: str) -> None:
     pattern: list[str] = []
     while stack and stack[-1][0] not in "{}\f\x07" and len(pattern) < 100:
         pattern.append(stack.pop())
+    # a last sign alone stands for the brace that follows
+    brace = ["{"] if pattern and pattern[-1] == "#" and engine.peek() == "{" else []
+    pattern[-1:] = brace or pattern[-1:]
     parameters: list[Any] = []
     prefix: list[str] = []
     for part in pattern:
@@ -182,7 +185,7 @@ def _define_rest(engine: Any, name: str, token: str) -> None:
             parameters[-1] = (parameters[-1] or []) + characters
         else:
             prefix += characters
-    body = engine.argument()
+    body = engine.argument() + brace
     if token in ("\\edef", "\\xdef"):
         body = _expanded(engine, body)
     macro = Macro(name, parameters, body, prefix=tuple(prefix))
@@ -265,9 +268,13 @@ def _let(engine: Any, token: str) -> None:
         engine.define(name, None, everywhere)
         for table, meaning in zip(engine.tables, meanings):
             # the handler sees the name that it was written for
-            table[name] = (
-                _Alias(meaning, target[0]) if meaning else Macro(name, [], target)
-            )
+            if meaning is None:
+                table[name] = Macro(name, [], target)
+            elif isinstance(meaning, _Alias):
+                # an alias of aliases would call through all of them
+                table[name] = meaning
+            else:
+                table[name] = _Alias(meaning, target[0])
 
 
 class _Alias:
@@ -370,7 +377,13 @@ def _format(engine: Any, token: str) -> None:
 
 @command(COMMON, "the number romannumeral", expandable=True)
 def _the(engine: Any, token: str) -> None:
-    if token == "\\the" and engine.peek()[:1] == "\\" and engine.peek()[:3] != "\\c@":
+    following = engine.peek()
+    if (
+        token == "\\the"
+        and following[:1] == "\\"
+        and following[:3] != "\\c@"
+        and following != "\\numexpr"
+    ):
         engine.skip_dimension()
         return
     value = engine.number()
@@ -431,6 +444,18 @@ def _expandafter(engine: Any, _token: str) -> None:
 def _string(engine: Any, _token: str) -> None:
     if engine.peek()[:1] == "\\":
         engine.stack.append(engine.stack.pop()[1:])
+
+
+@command(COMMON, "detokenize", expandable=True)
+def detokenize(engine: Any, _token: str) -> None:
+    """The characters of an argument, as they would be typed."""
+    text = "".join(
+        part + " " if part[0] == "\\" and part[1:].isalpha() else part
+        for part in engine.argument()
+    )
+    if text:
+        engine.raw.append(text)
+        engine.stack.append(f"\x02{len(engine.raw) - 1}\x02")
 
 
 @command(COMMON, "@namedef")
