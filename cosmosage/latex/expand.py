@@ -292,7 +292,7 @@ class Expander:  # pylint: disable=too-many-public-methods
             stack.pop()
         index = start = len(stack) - 1
         depth = 0
-        limit = 5000 if self._scanned < self._scan_limit else 50
+        limit = 5000 if self._scanned < self._scan_limit else 20
         while index > 0 and start - index < limit:
             index -= 1
             token = stack[index]
@@ -309,6 +309,8 @@ class Expander:  # pylint: disable=too-many-public-methods
                 return body
             elif token[0] == "\x07" or token[0] == PARAGRAPH and not depth:
                 break
+            if start - index == 100 and "]" not in stack[max(0, start - limit) : index]:
+                index = max(0, start - limit)
         self._scanned += start - index
         return None
 
@@ -415,11 +417,10 @@ class Expander:  # pylint: disable=too-many-public-methods
                 continue
             if token in ("\\value", "\\@value"):
                 return self.counters.get(self.word(), 0)
-            if token[:3] == "\\c@":
-                return self.counters.get(token[3:], 0)
+            name = token[3:] if token[:3] == "\\c@" else token
+            if name in self.counters or name is not token:
+                return self.counters.get(name, 0)
             meaning = self.tables[0].get(token)
-            if token in self.counters:
-                return self.counters[token]
             if isinstance(meaning, Macro):
                 meaning(self, token)
             elif value := getattr(meaning, "value", None):

@@ -14,9 +14,9 @@ from typing import Any
 from cosmosage.latex.symbols import ACCENTS, CHARACTERS
 
 HOLE, GAP, NAMED = "\x01", "\x10", "\x11"
-SHOWN = (
-    200  # characters of a name or a number that a short command prints again and again
-)
+CITATIONS = 20_000  # that may print names; a thesis has 2,000
+# characters of a name or a number that a short command prints again and again
+SHOWN = 200
 
 _TEXTUAL = frozenset(
     "citet Citet textcite Textcite citeN shortciteN citeasnoun onlinecite possessivecite posscitet"
@@ -258,6 +258,8 @@ def cite(engine: Any, names: Names, text: str) -> str:
     by_name = _author_year(engine)
 
     def replace(match: re.Match[str]) -> str:
+        if int(match[1]) >= CITATIONS:
+            return HOLE
         citation = engine.citations[int(match[1])]
         left = text[max(0, match.start() - 300) : match.start()].rstrip()
         right = text[match.end() : match.end() + 80]

@@ -34,7 +34,6 @@ NEAR = (
 )
 NESTED = 20  # captures within each other; what is deeper stays where it stands
 RESETS = 500  # counters that others set to zero
-AGAIN = 500_000  # characters of files that a document may read in a second time
 FRONT_LIMIT = 6000  # characters before the abstract that can still be title and authors
 
 
@@ -106,6 +105,7 @@ class Found:
         self.aliases: dict[str, str] = {}
         self.items: dict[str, str] = {}
         self.bibliographies: list[str] = []
+        self.files_read: list[str] = []
 
 
 class Reader(Expander, Found):
@@ -141,10 +141,7 @@ class Reader(Expander, Found):
         self.appendix = False
         self.front_open = True
         self.folder = ""
-        self.files_read = 0
-        self.may_read = AGAIN + sum(map(len, sources.files.values()))
         self.open_formulas: list[Frame] = []
-        self.styles: set[str] = set()
         self.unclosed = False
         self.open_files: list[str] = []
 
@@ -364,18 +361,16 @@ class Reader(Expander, Found):
     def read_file(self, name: str) -> bool:
         """Read another file of the package in place; whether there is one."""
         found = self.sources.find(name, self.folder, (".tex",))
-        size = len(self.sources.files[found]) if found else 0
         if (
             not found
-            or self.files_read >= FILES
-            or size > self.may_read
             or found in self.open_files
+            or len(self.files_read) >= FILES
+            or not self.sources.may_read(found)
         ):
             if self.in_document or not found:
                 self.drop(f"file {name}"[:100], "not in the package")
             return False
-        self.files_read += 1
-        self.may_read -= size
+        self.files_read.append(found)
         self.open_files.append(found)
         self.stack.append(END_FILE)
         self.feed(self.sources.text(found))

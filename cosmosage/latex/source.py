@@ -25,7 +25,8 @@ _HINTS = {
 _INPUTENC = re.compile(rb"\\usepackage\s*\[([A-Za-z0-9-]+)\]\s*\{inputenc\}")
 _COMMENT = re.compile(r"%(?<!\\%)[^\n]*")
 _CLASS = re.compile(
-    r"\\(?:documentclass|documentstyle)\s*+(\[[^\]]{0,2000}+\])?+\s*+(?:%[^\n]*+\n\s*+)?+\{\s*+([^{}]{0,200}+)\}"
+    r"\\(?:documentclass|documentstyle)\s*+(\[[^\]]{0,2000}+\])?+"
+    r"\s*+(?:%[^\n]*+\n\s*+)?+\{\s*+([^{}]{0,200}+)\}"
 )
 _INPUT = re.compile(
     r"\\(?:input|include|subfile|subfileinclude|import\s*+\{[^{}]{0,500}+\}|InputIfFileExists)"
@@ -37,6 +38,9 @@ _NOT_A_PAPER = re.compile(
     r"|readme|changes|erratum)(?=$|[/_.\d-])"
 )
 _A_PAPER = re.compile(r"(?i)^(?:ms|main|paper|article|manuscript|root|arxiv|final)\b")
+
+
+AGAIN = 500_000  # bytes of files that a document may read in a second time
 
 
 def decode(data: bytes) -> str:
@@ -107,11 +111,20 @@ class Sources:
         self._texts: dict[str, str] = {}
         self._lower: dict[str, str] = {}
         self._base: dict[str, str] = {}
+        self._left = AGAIN + sum(map(len, files.values()))
         for name in sorted(
             files, key=lambda name: (name.count("/"), name), reverse=True
         ):
             self._lower[name.lower()] = name
             self._base[PurePosixPath(name).name.lower()] = name
+
+    def may_read(self, name: str) -> bool:
+        """Whether a file may be read in, after those that were: all of them once, some again."""
+        size = len(self.files[name])
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
 
     def text(self, name: str) -> str:
         """The decoded text of a file."""

@@ -79,10 +79,10 @@ def _load_style(engine: Reader, name: str) -> None:
     found = engine.sources.find(name, engine.folder, (".sty",))
     if not found.lower().endswith(".sty") or len(engine.sources.files[found]) > 100_000:
         return
-    if found in engine.styles:
+    if found in engine.files_read or not engine.sources.may_read(found):
         # TeX reads a style once
         return
-    engine.styles.add(found)
+    engine.files_read.append(found)
     engine.in_style = True
     engine.stack.append(END_FILE)
     engine.feed(engine.sources.text(found))
