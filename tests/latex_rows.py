@@ -772,6 +772,10 @@ ROWS = [
         "A\n\n- One $a$\n  - Two $\\begin{matrix} a&b\\end{matrix}$\n- Three\n\nB",
     ),
     (
+        r"\begin{easylist}[enumerate] # One ## Two # Three\end{easylist}",
+        "- One\n  - Two\n- Three",
+    ),
+    (
         "A \\begin{easylist}\n\u00a7 One\n\u00a7\u00a7 Two\n\u00a7 Three \\& co\n"
         "\\end{easylist} B",
         "A\n\n- One\n  - Two\n- Three & co\n\nB",

@@ -368,7 +368,7 @@ def _begin_easylist(engine: Reader, name: str) -> None:
     for token in reversed(body):
         maths_open ^= token == "$"
         for part in re.findall("§+|[^§]+", token) if "§" in token else [token]:
-            if part[0] == "§" or part == "&" and not maths_open:
+            if part[0] == "§" or not part.strip("#") or part == "&" and not maths_open:
                 depth += len(part)
                 continue
             if depth:
