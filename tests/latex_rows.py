@@ -6,6 +6,34 @@ A row without a preamble stands in the body of an article; one with \\documentcl
 
 ROWS = [
     # macros
+    (r"\def\a#1#{[#1]\b}\def\b#1{<#1>}\a xy{z} end", "[xy]<z> end"),
+    (r"\def\a#{(\b}\def\b#1{#1)}\a{z} end", "(z) end"),
+    (r"\def\a#1.#2#{#1-#2\emph}\a x.y{z} end", "x-yz end"),
+    (
+        r"\unless\iffalse A\else B\fi\unless\iftrue C\else D\fi\unless\ifnum1>2 E\fi",
+        "ADE",
+    ),
+    (
+        r"\protected\def\a{A}\long\outer\def\c#1{C#1}\protected\long\def\x{X}"
+        r"\global\protected\def\d{D}\protected\edef\e{E}\a\c2\x\d\e",
+        "AC2XDE",
+    ),
+    (r"\detokenize{a_b}, \detokenize{\a{b}}", "a_b, \\a {b}"),
+    (
+        r"\newcommand\a[1]{\if\relax\detokenize{#1}\relax none\else #1\fi}\a{} \a{bar}",
+        "none bar",
+    ),
+    (r"\the\numexpr 2*(3+4)-7/2\relax.", "10."),
+    (
+        r"\newcount\n \n=5 \the\numexpr\n+1\relax; \ifnum\numexpr1+1\relax=2 yes\fi",
+        "6; yes",
+    ),
+    (r"\number\numexpr 1+1.", "2."),
+    (
+        r"\vskip\dimexpr 1pt+2pt\relax a\hspace{\dimexpr\textwidth-2cm\relax}b"
+        r"\newdimen\x \x=\dimexpr 1pt*3\relax c",
+        "abc",
+    ),
     (r"\newcommand{\Mbh}[1][x]{M(#1)}\Mbh, \Mbh[2]", "M(x), M(2)"),
     (r"\newcommand*\red{\textcolor{red}}\red{hot} z", "hot z"),
     (r"\let\old\textbf \renewcommand{\textbf}[1]{\old{#1}!}\textbf{a}", "a!"),
@@ -738,6 +766,20 @@ ROWS = [
     (r"\def\a{\a}\a sound", "sound"),
     (r"\begin{tabular} never ends", "never ends"),
     (r"a \input{missing} b \includegraphics{", "a b"),
+    (
+        r"A \begin{easylist}[itemize]\ListProperties(Hide=100, Style*=--) & One $a$"
+        r" && Two $\matrix{a&b}$ & Three\end{easylist} B",
+        "A\n\n- One $a$\n  - Two $\\begin{matrix} a&b\\end{matrix}$\n- Three\n\nB",
+    ),
+    (
+        r"\begin{easylist}[enumerate] # One ## Two # Three\end{easylist}",
+        "- One\n  - Two\n- Three",
+    ),
+    (
+        "A \\begin{easylist}\n\u00a7 One\n\u00a7\u00a7 Two\n\u00a7 Three \\& co\n"
+        "\\end{easylist} B",
+        "A\n\n- One\n  - Two\n- Three & co\n\nB",
+    ),
 ]
 
 # files and inputs: the package, where body.tex stands in the body of main.tex, and its text

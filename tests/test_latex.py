@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from latex_hostile import FOUND, HOSTILE, attacks
+from latex_hostile import FOUND, HOSTILE, HOSTILE_FILES, attacks
 
 from cosmosage.latex import Package, read_package, to_text
 from cosmosage.latex.__main__ import main as command
@@ -307,6 +307,43 @@ def test_hostile_ends_soon(name: str) -> None:
     assert time.process_time() - started < 2.0
     assert "The sound part." in text
     assert len(text) < 5_000_000
+
+
+@pytest.mark.parametrize("name", HOSTILE_FILES)
+def test_hostile_files_end_soon(name: str) -> None:
+    """The same for a package whose other files attack, and for the memory of its text."""
+    tex, other, text = HOSTILE_FILES[name]
+    files = {"main.tex": paper(r"The sound part. " + tex), other: text.encode()}
+    started = time.process_time()
+    found = to_text(Package("latex", files)).text
+    assert time.process_time() - started < 2.0
+    assert "The sound part." in found
+    assert len(found) < 5_000_000
+
+
+def test_hostile_headers_end_soon() -> None:
+    """Headers within headers, endless ones, and files of nothing but a length."""
+    member = tarred({"ms.tex": paper("The sound part.")}, "w")[:1024]
+
+    def headers(kind: bytes, count: int, data: bytes) -> bytes:
+        info = tarfile.TarInfo("x")
+        info.type, info.size = kind, len(data)
+        one = info.tobuf(tarfile.GNU_FORMAT) + data + bytes(-len(data) % 512)
+        return one * count
+
+    for attack in (
+        headers(b"L", 3_000, b"a\0"),
+        headers(b"x", 3_000, b"12 path=abc\n"),
+        headers(b"x", 1, b"1" * 900_000),
+        headers(b"x", 1, b"2 " * 450_000 + b"="),
+        headers(b"L", 1, b"a/" * 450_000),
+        (headers(b"x", 1, b"2 " * 500 + b"=") + member) * 600,
+        headers(b"S", 1_500, b""),
+    ):
+        started = time.process_time()
+        package = read_package(member + attack + member + bytes(1024))
+        assert "The sound part." in to_text(package).text
+        assert time.process_time() - started < 2.0
 
 
 def test_hostile_bibliography_ends_soon() -> None:

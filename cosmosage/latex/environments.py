@@ -6,7 +6,16 @@ from typing import Any
 from cosmosage.latex import algorithms, maths
 from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import command, take
-from cosmosage.latex.render import END_FILE, INNER, LINE, TABLES, TEXT, Reader
+from cosmosage.latex.render import (
+    END_FILE,
+    INDENT,
+    INNER,
+    LINE,
+    NESTED,
+    TABLES,
+    TEXT,
+    Reader,
+)
 from cosmosage.latex.structure import heading
 from cosmosage.latex.text import fill_inner
 
@@ -167,19 +176,19 @@ def _begin(engine: Reader, _token: str) -> None:
         engine.push("environment", name, engine.table, close=_end_block)
     elif base in _SKIPPED and base not in engine.environments:
         _skip(engine, name, _SKIPPED[base])
-    elif base in _FLOATS:
+    elif base in _FLOATS and engine.captures < NESTED:
         _begin_float(engine, name, base)
     elif base == "algorithmic":
         engine.optional()
         engine.paragraph()
         engine.push("environment", name, engine.table, close=_end_block)
         algorithms.begin(engine)
-    elif base == "abstract":
+    elif base == "abstract" and engine.captures < NESTED:
         engine.push(
             "environment", name, engine.tables[0], capture=True, close=_end_abstract
         )
         engine.optional()
-    elif base in ("thebibliography", "references"):
+    elif base in ("thebibliography", "references") and engine.captures < NESTED:
         engine.push(
             "environment", name, engine.tables[0], capture=True, close=_end_bibliography
         )
@@ -188,6 +197,8 @@ def _begin(engine: Reader, _token: str) -> None:
         option = "".join(engine.optional() or [])
         engine.lists.append(["inline", 0, _inline_mark(name, option)])
         engine.push("environment", name, engine.table, close=_end_inline_list)
+    elif name == "easylist":
+        _begin_easylist(engine, name)
     elif base in _LISTS:
         _begin_list(engine, name, _LISTS[base])
     elif base in _ACKNOWLEDGMENTS:
@@ -234,6 +245,7 @@ def _begin_document(engine: Reader) -> None:
     if not engine.in_document:
         engine.in_document = True
         del engine.frames[:]
+        del engine.open_formulas[:]
         engine.undo = []
         engine.table = engine.tables[0]
         engine.out = []
@@ -302,6 +314,9 @@ def _end_abstract(engine: Reader, _frame: Any, captured: list[str]) -> None:
 def _end_bibliography(engine: Reader, _frame: Any, captured: list[str]) -> None:
     engine.drop("bibliography", "references are no prose")
     items = re.split("\x0b", "".join(captured))
+    if engine.unclosed:
+        # what stands before the first entry of a list that never ended may be anything
+        engine.out.append(items[0])
     for item in items[1:]:
         key, _, text = item.partition("\x0c")
         engine.items.setdefault(key.strip(), text.strip()[:600])
@@ -340,19 +355,52 @@ def _begin_list(engine: Reader, name: str, kind: str) -> None:
     engine.push("environment", name, engine.table, close=_end_list)
 
 
+def _begin_easylist(engine: Reader, name: str) -> None:
+    """A list of package easylist: before an item stand as many marks as it is deep."""
+    _begin_list(engine, name, "itemize")
+    index = engine.find_end(name)
+    if index is None:
+        return
+    body = engine.stack[index:]
+    del engine.stack[index:]
+    out: list[str] = []
+    depth, maths_open = 0, False
+    for token in reversed(body):
+        maths_open ^= token == "$"
+        for part in re.findall("§+|[^§]+", token) if "§" in token else [token]:
+            if part[0] == "§" or not part.strip("#") or part == "&" and not maths_open:
+                depth += len(part)
+                continue
+            if depth:
+                out.extend(("\\easyitem", "{", str(depth), "}"))
+                depth = 0
+            out.append(part)
+    engine.stack.extend(reversed(out))
+
+
+@command(TEXT, "easyitem")
+def _easy_item(engine: Reader, _token: str) -> None:
+    depth = engine.word()
+    level = int(depth) - 1 if depth.isdecimal() else 0
+    engine.out.append(LINE + INDENT * min(level, 6) + "- ")
+    engine.skip_blanks()
+
+
 def _inline_mark(name: str, option: str) -> tuple[str, str, str]:
     """What stands around the number of each item, and how it is counted; empty: no number."""
     if "enum" not in name:
         return "", "", ""
     if "=" in option:  # enumitem: label=(\roman*)
-        found = re.search(r"label\s*=\s*\{?([^\\,{}]*)\\(\w+)\s*\*([^\\,{}]*)", option)
+        found = re.search(
+            r"label\s*+=\s*+\{?+([^\\,{}]{0,40}+)\\(\w++)\s*+\*([^\\,{}]{0,40})", option
+        )
         return (found[1], found[2], found[3]) if found else ("", "arabic", ".")
     styles = {"a": "alph", "A": "Alph", "i": "roman", "I": "Roman", "1": "arabic"}
     found = re.search(r"[aAiI1]", option)  # paralist: (i)
     if not found:
         return "", "arabic", "."
     before, after = option[: found.start()], option[found.end() :]
-    return before.strip("{"), styles[found[0]], after.strip("}")
+    return before.strip("{")[-40:], styles[found[0]], after.strip("}")[:40]
 
 
 def _end_inline_list(engine: Reader, _frame: Any, _captured: list[str]) -> None:

@@ -21,9 +21,12 @@ PUSHED_PER_CHARACTER = 10  # ... so many a character of source (.2)
 SCANNED = 1_000_000  # tokens looked through in search of a closing brace (13,000)
 
 STOP = "\x07stop"
+_NUMERIC = ("", "=", "-", "\\number", "\\the")
+# what a missing number must not take with it
+_NEVER_A_NUMBER = ("\\begin", "\\end", "\\par", "\\item", "\\else", "\\fi")
 
-_NUMBER = re.compile(r"\s*=?\s*([+-]?)\s*(\d+)\s?")
-_CODE = re.compile(r"\s*=?\s*(?:\"([0-9A-F]+)|'([0-7]+)|`(.))\s?", re.S)
+_NUMBER = re.compile(r"\s*+=?+\s*+([+-]?+)\s*+(\d+)\s?")
+_CODE = re.compile(r"\s*+=?+\s*+(?:\"([0-9A-F]+)|'([0-7]+)|`(.))\s?", re.S)
 _BLANKS = re.compile(r"\s+")
 _DIMENSION = re.compile(
     r"\s*=?\s*[+-]?\s*(?:\d+[.,]?\d*|[.,]\d+)?\s*"
@@ -63,7 +66,7 @@ class Macro:
             _expect(engine.stack, self.prefix)
         if not self.parameters:
             return self.body
-        arguments = []
+        arguments: list[Any] = []
         for index, kind in enumerate(self.parameters):
             if index == 0 and self.default is not None:
                 given = engine.optional()
@@ -134,6 +137,7 @@ class Expander:  # pylint: disable=too-many-public-methods
         self._pushed = 0
         self._pushed_limit = PUSHED
         self._nested = 0
+        self.negated = False
 
     @property
     def depth(self) -> int:
@@ -189,6 +193,12 @@ class Expander:  # pylint: disable=too-many-public-methods
         # who has written one endless macro gets less patience for the next
         self._allowed = max(200, self._allowed // 2)
         return False
+
+    def raw_shown(self, token: str) -> str:
+        """The text behind a raw token, which a macro may have copied, within the limits."""
+        text = raw_text(self.raw, token)
+        self._pushed += len(text)
+        return text if self._pushed < self._pushed_limit else ""
 
     def may_scan(self, count: int = 0) -> bool:
         """Whether there may be one more search through the input, after one over ``count``."""
@@ -282,7 +292,7 @@ class Expander:  # pylint: disable=too-many-public-methods
             stack.pop()
         index = start = len(stack) - 1
         depth = 0
-        limit = 5000 if self._scanned < self._scan_limit else 50
+        limit = 5000 if self._scanned < self._scan_limit else 20
         while index > 0 and start - index < limit:
             index -= 1
             token = stack[index]
@@ -291,7 +301,7 @@ class Expander:  # pylint: disable=too-many-public-methods
             elif token == "}":
                 depth -= 1
                 if depth < 0:
-                    return None
+                    break
             elif token == "]" and not depth:
                 body = stack[index + 1 : start]
                 body.reverse()
@@ -299,6 +309,8 @@ class Expander:  # pylint: disable=too-many-public-methods
                 return body
             elif token[0] == "\x07" or token[0] == PARAGRAPH and not depth:
                 break
+            if start - index == 100 and "]" not in stack[max(0, start - limit) : index]:
+                index = max(0, start - limit)
         self._scanned += start - index
         return None
 
@@ -320,15 +332,12 @@ class Expander:  # pylint: disable=too-many-public-methods
                 if not wanted.isdisjoint(characters):
                     stack.extend(reversed(characters))
                     token = stack.pop()
-            if token == "{":
-                depth += 1
-            elif token == "}":
-                depth -= 1
             out.append(token)
             self._scanned += 1
             if token == last and not depth and out[-size:] == delimiter:
                 del out[-size:]
                 break
+            depth += (token == "{") - (token == "}")
             if len(out) > 20_000 or self._scanned > self._scan_limit:
                 break
         if len(out) > 1 and out[0] == "{" and out[-1] == "}" and _one_group(out):
@@ -368,7 +377,7 @@ class Expander:  # pylint: disable=too-many-public-methods
             if token == STOP:
                 break
             if token[0] == "\x02":
-                out.append(raw_text(self.raw, token))
+                out.append(self.raw_shown(token))
             elif token[0] != "\\":
                 if token not in ("{", "}", "$") and token[0] != PARAGRAPH:
                     out.append(token)
@@ -408,15 +417,16 @@ class Expander:  # pylint: disable=too-many-public-methods
                 continue
             if token in ("\\value", "\\@value"):
                 return self.counters.get(self.word(), 0)
-            if token[:3] == "\\c@":
-                return self.counters.get(token[3:], 0)
+            name = token[3:] if token[:3] == "\\c@" else token
+            if name in self.counters or name is not token:
+                return self.counters.get(name, 0)
             meaning = self.tables[0].get(token)
-            if token in self.counters:
-                return self.counters[token]
             if isinstance(meaning, Macro):
                 meaning(self, token)
-            elif token.strip() not in ("", "=", "-", "\\number", "\\the"):
-                if token[0] != "\\":
+            elif value := getattr(meaning, "value", None):
+                return int(value(self))
+            elif token[0] == PARAGRAPH or token.strip() not in _NUMERIC:
+                if token[0] != "\\" or token in _NEVER_A_NUMBER:
                     self.stack.append(token)
                 return 0
         return 0
@@ -444,7 +454,9 @@ class Expander:  # pylint: disable=too-many-public-methods
                 r"|hsize|vsize|relax|fill|dimexpr)$",
                 self.stack[-1],
             ):
-                self.stack.pop()
+                if self.stack.pop() == "\\dimexpr" and "\\relax" in self.stack[-30:]:
+                    while self.stack.pop() != "\\relax":
+                        pass
             return
 
     # what is defined
@@ -486,6 +498,9 @@ class Expander:  # pylint: disable=too-many-public-methods
 
     def skip_branch(self, stop_at_else: bool, stop_at_or: bool = False) -> str:
         """Skip the branch of a conditional that is not taken; what ended it."""
+        if self.negated:
+            self.negated = False
+            return ""
         stack = self.stack
         depth = 0
         stops = {"\\fi", "\\else" if stop_at_else else "", "\\or" if stop_at_or else ""}
@@ -570,11 +585,11 @@ def _one_group(tokens: list[str]) -> bool:
     return False
 
 
-def _special_argument(engine: Expander, kind: str) -> list[str]:
-    """Take an argument of an xparse signature: ``s``, ``o`` or ``O<default>``."""
+def _special_argument(engine: Expander, kind: str | tuple[str, ...]) -> Any:
+    """Take an argument of an xparse signature: ``s``, ``o`` or the default of an ``O``."""
     if kind == "s":
         return ["\\BooleanTrue" if engine.star() else "\\BooleanFalse"]
     given = engine.optional()
     if given is not None:
         return given
-    return tokenise(kind[1:], engine.raw) if kind[0] == "O" else ["\\NoValue"]
+    return kind if isinstance(kind, tuple) else ["\\NoValue"]

@@ -10,9 +10,10 @@ import re
 
 PARAGRAPH = "\f"
 
-# possessive, and what is frequent first: nothing is ever tried twice
+# possessive, and what is frequent first: nothing is ever tried twice; a run has a bound, as what
+# takes a character of it copies the rest
 _LEXER = re.compile(
-    r"[^\\{}$%#&~^_\[\]\f\x02]++"
+    r"[^\\{}$%#&~^_\[\]\f\x02]{1,2000}+"
     r"|[{}$&~^_\[\]]"
     r"|\\(?:@?[A-Za-z]++(?:@++[A-Za-z]*+)*+[ \t]*+(?:\n[ \t]*+)?+|[^A-Za-z])"
     r"|%[^\n\f]*+(?:\n[ \t]*+)?+"
@@ -25,14 +26,16 @@ _COMMENT = re.compile(r"%(?<!\\%)")
 _RAW = re.compile(
     r"\\(?:begin\s*\{(verbatim|Verbatim|BVerbatim|LVerbatim|lstlisting|minted|comment|alltt"
     r"|filecontents|pycode|python|sagesilent|codebox)(\*?)\}"
-    r"|(?:verb|lstinline)\b\*?(?:\[[^\]\n]{0,200}\])?([^A-Za-z\s*{\[])([^\n]{0,500}?)\3"
+    r"|(?:verb|lstinline)\b\*?(?:\[[^\]\n]{0,200}+\])?([^A-Za-z\s*{\[])([^\n]{0,500}?)\3"
     r"|(?:mintinline|lstinline)\s*(?:\{[a-z]+\})?\{([^{}\n]*)\}"
     r"|(url|path|nolinkurl)\s*\{([^{}\\\n]{0,2000})\}"
     r"|href\s*\{[^{}]{0,2000}\})"
 )
 
 
-_OPTIONS = re.compile(r"^[ \t]*(?:\[[^\]]*\])?[ \t]*(?:\{[^{}\n]*\})?[ \t]*(?=\n)")
+_OPTIONS = re.compile(
+    r"^[ \t]*+(?:\[[^\]]*+\])?+[ \t]*+(?:\{[^{}\n]*+\})?+[ \t]*+(?=\n)"
+)
 
 
 class _Clean(dict[str, str]):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cosmosage.latex.expand import Expander, Handler, Macro
+from cosmosage.latex.lexer import tokenise
 
 COMMON: dict[str, Handler] = {}
 
@@ -122,7 +123,11 @@ def _newcommandx(engine: Any, _token: str) -> None:
         )
     )
     parameters: list[Any] = [
-        "O" + defaults[str(index)] if str(index) in defaults else None
+        (
+            tuple(tokenise(defaults[str(index)], engine.raw))
+            if str(index) in defaults
+            else None
+        )
         for index in range(1, int(count[0]) + 1 if count else 1)
     ]
     _user_define(engine, Macro(name, parameters, engine.argument()))
@@ -144,8 +149,9 @@ def _documentcommand(engine: Any, _token: str) -> None:
         elif kind in "so":
             parameters.append(kind)
         elif kind == "O":
-            parameters.append("O" + (match[2] or ""))
-    _user_define(engine, Macro(name, parameters, engine.argument()))
+            parameters.append(tuple(tokenise(match[2] or "", engine.raw)))
+    # TeX has no more than nine
+    _user_define(engine, Macro(name, parameters[:9], engine.argument()))
 
 
 @command(COMMON, "def gdef edef xdef")
@@ -165,6 +171,9 @@ def _define_rest(engine: Any, name: str, token: str) -> None:
     pattern: list[str] = []
     while stack and stack[-1][0] not in "{}\f\x07" and len(pattern) < 100:
         pattern.append(stack.pop())
+    # a last sign alone stands for the brace that follows
+    brace = ["{"] if pattern and pattern[-1] == "#" and engine.peek() == "{" else []
+    pattern[-1:] = brace or pattern[-1:]
     parameters: list[Any] = []
     prefix: list[str] = []
     for part in pattern:
@@ -176,7 +185,7 @@ def _define_rest(engine: Any, name: str, token: str) -> None:
             parameters[-1] = (parameters[-1] or []) + characters
         else:
             prefix += characters
-    body = engine.argument()
+    body = engine.argument() + brace
     if token in ("\\edef", "\\xdef"):
         body = _expanded(engine, body)
     macro = Macro(name, parameters, body, prefix=tuple(prefix))
@@ -259,9 +268,13 @@ def _let(engine: Any, token: str) -> None:
         engine.define(name, None, everywhere)
         for table, meaning in zip(engine.tables, meanings):
             # the handler sees the name that it was written for
-            table[name] = (
-                _Alias(meaning, target[0]) if meaning else Macro(name, [], target)
-            )
+            if meaning is None:
+                table[name] = Macro(name, [], target)
+            elif isinstance(meaning, _Alias):
+                # an alias of aliases would call through all of them
+                table[name] = meaning
+            else:
+                table[name] = _Alias(meaning, target[0])
 
 
 class _Alias:
@@ -364,7 +377,13 @@ def _format(engine: Any, token: str) -> None:
 
 @command(COMMON, "the number romannumeral", expandable=True)
 def _the(engine: Any, token: str) -> None:
-    if token == "\\the" and engine.peek()[:1] == "\\" and engine.peek()[:3] != "\\c@":
+    following = engine.peek()
+    if (
+        token == "\\the"
+        and following[:1] == "\\"
+        and following[:3] != "\\c@"
+        and following != "\\numexpr"
+    ):
         engine.skip_dimension()
         return
     value = engine.number()
@@ -427,6 +446,18 @@ def _string(engine: Any, _token: str) -> None:
         engine.stack.append(engine.stack.pop()[1:])
 
 
+@command(COMMON, "detokenize", expandable=True)
+def detokenize(engine: Any, _token: str) -> None:
+    """The characters of an argument, as they would be typed."""
+    text = "".join(
+        part + " " if part[0] == "\\" and part[1:].isalpha() else part
+        for part in engine.argument()
+    )
+    if text:
+        engine.raw.append(text)
+        engine.stack.append(f"\x02{len(engine.raw) - 1}\x02")
+
+
 @command(COMMON, "@namedef")
 def _namedef(engine: Any, token: str) -> None:
     _define_rest(engine, "\\" + engine.word(), token)
@@ -460,9 +491,12 @@ def _catcode(engine: Any, _token: str) -> None:
 
 @command(COMMON, "loop")
 def _loop(engine: Any, _token: str) -> None:
-    if "\\repeat" in engine.stack[-2000:]:
+    ahead = engine.stack[-2000:] if engine.may_scan() else []
+    if "\\repeat" in ahead:
         while engine.stack and engine.stack.pop() != "\\repeat":
             pass
+    else:
+        engine.may_scan(len(ahead))
     engine.drop("\\loop", "loops are not run")
 
 

@@ -51,7 +51,10 @@ _ONE_ARGUMENT = (
     " mathrel mathbin mathord"
 )
 _NEEDLESS = re.compile(r"(\\[A-Za-z]+) (?![A-Za-z])")
-_EDGES = re.compile(r"^(?:\{\}|\\[ ,;!])+|(?<!\\)(?:\\[ ,;!])+$")
+_START = re.compile(r"(?:\{\}|\\[ ,;!])+")
+# what ends a formula, read backwards: forwards each of many would be tried as the first
+_SPACES_BACK = re.compile(r"(?:[ ,;!]\\)+(?!\\)")
+_QUADS_BACK = re.compile(r"(?:dauqq?\\|\s)+")
 # what a blank's backslash leaves at the end: it would escape the dollar
 _HALF = re.compile(r"(?<!\\)((?:\\\\)*)\\$")
 _EMPTY_TEXT = re.compile(r"\\(?:text(?:rm|bf|it|tt|sf)?)\{\s*\}")
@@ -77,10 +80,7 @@ def _end_inner(engine: Any, _frame: Any, _captured: list[str]) -> None:
 
 def innermost(engine: Any) -> Any:
     """The frame of the formula that is being read, or None."""
-    for frame in reversed(engine.frames[-500:]):
-        if frame is not None and frame.kind in ("math", "inner"):
-            return frame
-    return None
+    return engine.open_formulas[-1] if engine.open_formulas else None
 
 
 def end(engine: Any, frame: Any) -> None:
@@ -116,7 +116,7 @@ def _finish(engine: Any, frame: Any, captured: list[str]) -> None:
         return
     if len(rows) == 1:
         text = rows[0].replace(COLUMN, " ")
-        text = re.sub(r"(?:\\quad|\\qquad|\s)+$", "", text).strip()
+        text = _without_end(text, _QUADS_BACK).strip()
     else:
         shape = "aligned" if any(COLUMN in row for row in rows) else "gathered"
         body = " \\\\\n".join(row.replace(COLUMN, "&") for row in rows)
@@ -135,12 +135,19 @@ def _tidy(text: str) -> str:
     return _EMPTY_TEXT.sub("", "".join(_NEEDLESS.split(text)))
 
 
+def _without_end(text: str, backwards: re.Pattern[str]) -> str:
+    found = backwards.match(text[::-1])
+    return text[: len(text) - found.end()] if found else text
+
+
 def _inline(text: str) -> str:
     """A formula in a line: no rows, no columns, no space at its edges."""
     text = _tidy(text).replace(ROW, " ").replace(COLUMN, " ").strip()
     # most begin and end with what is no space
     if text[:1] in "{\\" or text[-1:] in ",;!":
-        text = _EDGES.sub("", text).strip()
+        if start := _START.match(text):
+            text = text[start.end() :]
+        text = _without_end(text, _SPACES_BACK).strip()
     return _HALF.sub(r"\1", text) if text.endswith("\\") else text
 
 
@@ -227,9 +234,9 @@ def _row_space(engine: Any) -> None:
     """``[2pt]`` after a row; brackets that hold no length belong to the formula."""
     stack = engine.stack
     if stack and stack[-1] == "[" and len(stack) > 2:
-        if stack[-3] == "]" and re.match(r"\s*-?[\d.]+\s*[a-z]{2}\s*$", stack[-2]):
+        if stack[-3] == "]" and re.match(r"\s*+-?[\d.]++\s*+[a-z]{2}\s*+$", stack[-2]):
             del stack[-3:]
-        elif re.match(r"\s*-?[\d.]*\s*$", stack[-2]) or stack[-2].startswith("\\"):
+        elif re.match(r"\s*+-?[\d.]*+\s*+$", stack[-2]) or stack[-2].startswith("\\"):
             if stack[-4:-3] == ["]"] and re.match(
                 r"\\\w*(?:skip|height|sep)$", stack[-3]
             ):

@@ -15,7 +15,7 @@ import tarfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 MEMBERS = (
     10_000  # files in a package; the largest seen on arXiv have some thousand figures
@@ -25,6 +25,8 @@ PDF_BYTES = 200_000_000  # one PDF that stands for the paper
 TOTAL_BYTES = (
     300_000_000  # everything unpacked, figures too; arXiv's own limit is 50 MB packed
 )
+
+HEADERS = 1_000_000_000  # squared bytes of headers for long names and attributes
 
 _TEXT = frozenset("tex ltx latex bbl bib sty cls txt def cfg inp clo tikz aux".split())
 _FIGURE = frozenset(
@@ -140,11 +142,12 @@ def _inflate_head(data: bytes) -> bytes:
 
 def _drain(stream: IO[bytes]) -> bytes:
     try:
-        data = stream.read(TOTAL_BYTES + 1)
+        # no archive: nothing that is read whole is larger than a PDF
+        data = stream.read(PDF_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise _Refused(f"the gzip stream is damaged ({error})") from error
-    if len(data) > TOTAL_BYTES:
-        raise _Refused(f"unpacks to more than {TOTAL_BYTES:,} bytes")
+    if len(data) > PDF_BYTES:
+        raise _Refused(f"unpacks to more than {PDF_BYTES:,} bytes")
     return data
 
 
@@ -166,6 +169,29 @@ class _Bounded(io.RawIOBase):
         return data
 
 
+def _members() -> type[tarfile.TarInfo]:
+    """The class of an archive's members, whose headers for long names have a bound.
+
+    To read one can take ``tarfile`` the square of its length, in time and in memory.
+    """
+    left = HEADERS
+
+    class Member(tarfile.TarInfo):
+        """A member; reading it fails once too much was spent on headers."""
+
+        @classmethod
+        def frombuf(cls, buf: Any, encoding: str, errors: str) -> "Member":
+            nonlocal left
+            member = super().frombuf(buf, encoding, errors)
+            if member.type not in tarfile.SUPPORTED_TYPES or member.type in b"LKxgX":
+                left -= member.size**2
+                if left < 0:
+                    raise tarfile.ReadError("headers too long")
+            return member
+
+    return Member
+
+
 _Found = tuple[dict[str, bytes], dict[str, bytes], list[tuple[str, str]]]
 
 
@@ -175,19 +201,28 @@ def _read_tar(stream: IO[bytes]) -> _Found:
     pdfs: dict[str, bytes] = {}
     refused: list[tuple[str, str]] = []
     try:
-        with tarfile.open(fileobj=_Bounded(stream), mode="r|") as archive:
+        with tarfile.open(
+            fileobj=_Bounded(stream), mode="r|", tarinfo=_members()
+        ) as archive:
             for count, member in enumerate(archive):
+                # it would remember all of them
+                archive.members.clear()
                 if count >= MEMBERS:
                     raise _Refused(f"more than {MEMBERS:,} members")
                 if member.isdir():
                     continue
-                if why := _objection(member.name, member.size, member.isreg()):
+                plain = member.isreg() and not member.issparse()
+                if why := _objection(member.name, member.size, plain):
                     refused.append((member.name[:200], why))
                 elif wanted := archive.extractfile(member):
                     _file_under(member.name, wanted.read(), files, pdfs)
-    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
-        if isinstance(error, _Refused):
-            raise
+    except _Refused:
+        raise
+    # each header before a member's own is one more call within the others
+    except (
+        *(tarfile.TarError, OSError, EOFError, zlib.error),
+        *(ValueError, RecursionError),
+    ) as error:
         # a cut archive still holds the members before the cut
         refused.append(("rest of the archive", f"damaged ({error})"))
     return files, pdfs, refused

@@ -8,7 +8,14 @@ import re
 from typing import Any
 
 from cosmosage.latex.expand import Macro
-from cosmosage.latex.macros import COMMON, Taken, command, nothing, take
+from cosmosage.latex.macros import (
+    COMMON,
+    Taken,
+    command,
+    detokenize,
+    nothing,
+    take,
+)
 
 # conditionals
 
@@ -28,6 +35,19 @@ def _iffalse(engine: Any, _token: str) -> None:
     engine.skip_branch(True)
 
 
+@command(COMMON, "unless", expandable=True)
+def _unless(engine: Any, _token: str) -> None:
+    """The next conditional takes its other branch."""
+    meaning = engine.tables[0].get(engine.peek())
+    if getattr(meaning, "conditional", False):
+        engine.negated = True
+        meaning(engine, engine.stack.pop())
+        if engine.negated:
+            # it was true, as it skipped nothing
+            engine.negated = False
+            engine.skip_branch(True)
+
+
 @command(COMMON, "ifmmode", conditional=True)
 def _ifmmode(engine: Any, _token: str) -> None:
     if engine.table is not engine.tables[1]:
@@ -37,7 +57,12 @@ def _ifmmode(engine: Any, _token: str) -> None:
 @command(COMMON, "ifx ifcat if", conditional=True)
 def _ifx(engine: Any, token: str) -> None:
     engine.skip_blanks()
-    sides = [(engine.argument() or [""])[0] for _ in range(2)]
+    sides = []
+    for _ in range(2):
+        if token != "\\ifx" and engine.peek() == "\\detokenize":
+            engine.stack.pop()
+            detokenize(engine, token)
+        sides.append((engine.argument() or [""])[0])
     if token == "\\ifx":
         meanings = [engine.tables[0].get(side) for side in sides]
         bodies = [
@@ -49,6 +74,10 @@ def _ifx(engine: Any, token: str) -> None:
             for meaning in meanings
         ]
         known = any(body is not None for body in bodies)
+        if all(isinstance(meaning, Macro) for meaning in meanings):
+            # long bodies are not compared again and again
+            if not engine.may_scan(len(meanings[0].body)):
+                bodies = [meanings[0], meanings[1]]
         undefined = all(side[:1] == "\\" for side in sides) and not known
         same = bodies[0] == bodies[1] if known or undefined else sides[0] == sides[1]
     else:
@@ -62,7 +91,7 @@ def _ifx(engine: Any, token: str) -> None:
 def _ifnum(engine: Any, _token: str) -> None:
     left = engine.number()
     engine.skip_blanks()
-    sign = (engine.argument() or ["="])[0]
+    sign = engine.argument()[0] if engine.peek()[:1] in ("<", "=", ">") else "="
     right = engine.number()
     if not {"<": left < right, ">": left > right}.get(sign, left == right):
         engine.skip_branch(True)
@@ -176,8 +205,11 @@ def _ifthenelse(engine: Any, _token: str) -> None:
 def _holds(engine: Any, test: list[str]) -> bool:
     """Whether a condition of the ifthen package holds; the simple ones."""
     words = [token for token in test if token.strip()]
-    if words and words[0] in ("\\not", "\\NOT"):
-        return not _holds(engine, words[1:])
+    nots = 0
+    while words[nots : nots + 1] in (["\\not"], ["\\NOT"]):
+        nots += 1
+    if nots:
+        return _holds(engine, words[nots:]) != bool(nots % 2)
     if words and words[0] in ("\\equal", "\\isundefined", "\\boolean", "\\isempty"):
         base = len(engine.stack)
         engine.stack.append("\x07stop")
@@ -203,6 +235,62 @@ def _holds(engine: Any, test: list[str]) -> bool:
 
 
 # registers, boxes, settings
+
+
+@command(COMMON, "numexpr", expandable=True)
+def _numexpr(engine: Any, _token: str) -> None:
+    engine.stack.append(str(_value(engine)))
+
+
+def _value(engine: Any) -> int:
+    """What a ``\\numexpr`` comes to; it ends with ``\\relax`` or what is no part of it."""
+    parts: list[str] = []
+    depth, operand = 0, True
+    while len(parts) < 100:
+        engine.skip_blanks()
+        sign = engine.peek()[:1]
+        if sign and sign in ("(" if operand else "+-*/)"[: 5 if depth else 4]):
+            parts += engine.argument()
+            depth += (sign == "(") - (sign == ")")
+            operand = sign != ")"
+        elif operand:
+            parts.append(str(engine.number()))
+            operand = False
+        else:
+            break
+    if engine.peek() == "\\relax":
+        engine.stack.pop()
+    return max(-(2**31), min(_sum(parts[::-1]), 2**31))
+
+
+def _sum(parts: list[str]) -> int:
+    total, sign = 0, "+"
+    while sign in ("+", "-"):
+        part = _factor(parts)
+        while parts and parts[-1] in ("*", "/"):
+            multiplied = parts.pop() == "*"
+            factor = _factor(parts)
+            part = part * factor if multiplied else _quotient(part, factor)
+        total += part if sign == "+" else -part
+        sign = parts.pop() if parts else ""
+    return total
+
+
+def _factor(parts: list[str]) -> int:
+    part = parts.pop() if parts else "0"
+    # the sum within takes its closing sign
+    return _sum(parts) if part == "(" else int(part)
+
+
+def _quotient(value: int, by: int) -> int:
+    """e-TeX rounds, a half away from zero."""
+    if not by:
+        return 0
+    size = (2 * abs(value) + abs(by)) // (2 * abs(by))
+    return size if (value < 0) == (by < 0) else -size
+
+
+setattr(_numexpr, "value", _value)
 
 
 @command(
@@ -303,7 +391,8 @@ for _names, _signature in {
     "hspace vspace": "sm",
     "vskip hskip kern mskip mkern vglue hglue raise lower moveleft moveright": "d",
     "rule": "omm",
-    "phantom hphantom vphantom": "m",
+    "phantom hphantom vphantom rawcode": "m",
+    "ListProperties": "p",
     "includegraphics epsfig psfig epsfbox plotone plotfiddle includesvg": "soom",
     "plottwo": "mm",
     "leftheadtext rightheadtext": "m",

@@ -14,6 +14,9 @@ from typing import Any
 from cosmosage.latex.symbols import ACCENTS, CHARACTERS
 
 HOLE, GAP, NAMED = "\x01", "\x10", "\x11"
+CITATIONS = 20_000  # that may print names; a thesis has 2,000
+# characters of a name or a number that a short command prints again and again
+SHOWN = 200
 
 _TEXTUAL = frozenset(
     "citet Citet textcite Textcite citeN shortciteN citeasnoun onlinecite possessivecite posscitet"
@@ -41,8 +44,8 @@ _SAYS_NOTHING = re.compile(
 )
 # a key that is a name and a year: body1999, BodyEtAl_2001, bodyGalaxiesDust1999
 _KEY = re.compile(
-    r"((?:(?:Mc|Mac|De|Van|Di|La|Le|O')(?=[A-Z]))?[A-Za-z][a-z'-]{2,}?)"
-    r"(?=_?[Ee]t_?[Aa]l|[-_:+.\dA-Z])(_?[Ee]t_?[Aa]l)?[A-Za-z_:+.-]*((?:19|20)\d\d)(?!\d)"
+    r"((?:(?:Mc|Mac|De|Van|Di|La|Le|O')(?=[A-Z]))?[A-Za-z][a-z'-]{2,40}?)"
+    r"(?=_?[Ee]t_?[Aa]l|[-_:+.\dA-Z])(_?[Ee]t_?[Aa]l)?[A-Za-z_:+.-]{0,80}((?:19|20)\d\d)(?!\d)"
 )
 _WITH_NOUN = ("autoref", "cref", "vref", "fullref", "crefrange")
 _LOWER = ("section", "subsection", "subsubsection", "chapter", "item", "footnote")
@@ -105,11 +108,14 @@ class Names:
         self._tables = tables
         self._starts: list[dict[str, int]] = []
         self._known: dict[str, tuple[str, str]] = {}
+        # each entry once is the whole of the tables once, but entries may stand within others
+        self._left = 1_000_000 + sum(map(len, tables))
 
     def of(self, key: str) -> tuple[str, str]:
         """Names and year; empty strings where nothing tells them."""
         if key not in self._known:
-            self._known[key] = self._find(key)
+            names, year = self._find(key)
+            self._known[key] = names[:SHOWN], year
         return self._known[key]
 
     def _find(self, key: str) -> tuple[str, str]:
@@ -120,7 +126,11 @@ class Names:
         if not self._starts:
             self._starts = [_starts(table) for table in self._tables]
         for table, starts in zip(self._tables, self._starts):
-            found = _from_table(table, starts[key]) if key in starts else ("", "")
+            if key not in starts or self._left < 0:
+                continue
+            entry = _entry(table, starts[key])
+            self._left -= len(entry)
+            found = _from_table(entry)
             if found[0]:
                 return found
         match = _KEY.match(key)
@@ -134,7 +144,7 @@ def _from_item(item: str) -> tuple[str, str]:
     label, mark, body = item.partition("\x0e")
     if mark:
         if match := re.match(
-            r"\s*([^(\d]*[^(\d\s,])\s*[,(]?\s*\(?((?:1[5-9]|20)\d\d[a-z]?)", label
+            r"\s*+([^(\d]*[^(\d\s,])\s*+[,(]?+\s*+\(?+((?:1[5-9]|20)\d\d[a-z]?)", label
         ):
             return " ".join(match[1].replace("&", "and").split()), match[2]
     else:
@@ -174,14 +184,19 @@ def _starts(table: str) -> dict[str, int]:
     return starts
 
 
-def _from_table(table: str, start: int) -> tuple[str, str]:
-    """Authors and year from a .bib file or from the .bbl that biber writes."""
+def _entry(table: str, start: int) -> str:
+    """The fields of an entry of a .bib file or of the .bbl that biber writes."""
     entry = table[start : start + 20_000]
-    if stop := re.search(r"\n\s*@\w+\s*[{(]|\\endentry", entry):
-        entry = entry[: stop.start()]
+    stop = re.search(r"\n[^\S\n]*+@\w++\s*+[{(]|\\endentry", entry)
+    return entry[: stop.start()] if stop else entry
+
+
+def _from_table(entry: str) -> tuple[str, str]:
+    """Authors and year from the fields of an entry."""
     families = re.findall(r"family=\{+([^{}]+)\}", entry)
     year = re.search(
-        r"(?i)\b(?:year|date)\s*=\s*[{\"]*\s*(\d{4})|\\field\{year\}\{(\d{4})\}", entry
+        r"(?i)\b(?:year|date)\s*+=\s*+[{\"]*+\s*+(\d{4})|\\field\{year\}\{(\d{4})\}",
+        entry,
     )
     shown = (year[1] or year[2]) if year else ""
     if families:
@@ -243,6 +258,8 @@ def cite(engine: Any, names: Names, text: str) -> str:
     by_name = _author_year(engine)
 
     def replace(match: re.Match[str]) -> str:
+        if int(match[1]) >= CITATIONS:
+            return HOLE
         citation = engine.citations[int(match[1])]
         left = text[max(0, match.start() - 300) : match.start()].rstrip()
         right = text[match.end() : match.end() + 80]
@@ -377,7 +394,9 @@ def _noun(engine: Any, command: str, kind: str, many: bool) -> str:
     """What hyperref or cleveref print in front of a number, or what the author wants there."""
     if command.lower() == "autoref":
         meaning = engine.tables[0].get(f"\\{kind}autorefname")
-        own = engine.plain(meaning.body[::-1]) if hasattr(meaning, "body") else ""
+        # the first of a body that lies there backwards
+        own = engine.plain(meaning.body[:-50:-1]) if hasattr(meaning, "body") else ""
+        own = own[:SHOWN]
         noun = kind if kind in _LOWER else kind.capitalize()
         return own.replace("~", " ").strip() or noun
     lower = command[0] == "c"

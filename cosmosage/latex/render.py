@@ -15,7 +15,7 @@ from cosmosage.latex.expand import Expander, Handler, Macro
 from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import numeral
 from cosmosage.latex.primitives import COMMON
-from cosmosage.latex.references import Citation
+from cosmosage.latex.references import SHOWN, Citation
 from cosmosage.latex.source import Sources
 
 TEXT: dict[str, Handler] = dict(COMMON)
@@ -32,6 +32,8 @@ COUNTED = ("chapter", "section", "subsection", "subsubsection")
 NEAR = (
     200  # frames that one \\end may close: broken nesting is mended, not searched for
 )
+NESTED = 20  # captures within each other; what is deeper stays where it stands
+RESETS = 500  # counters that others set to zero
 FRONT_LIMIT = 6000  # characters before the abstract that can still be title and authors
 
 
@@ -103,6 +105,7 @@ class Found:
         self.aliases: dict[str, str] = {}
         self.items: dict[str, str] = {}
         self.bibliographies: list[str] = []
+        self.files_read: list[str] = []
 
 
 class Reader(Expander, Found):
@@ -138,7 +141,7 @@ class Reader(Expander, Found):
         self.appendix = False
         self.front_open = True
         self.folder = ""
-        self.files_read = 0
+        self.open_formulas: list[Frame] = []
         self.unclosed = False
         self.open_files: list[str] = []
 
@@ -190,6 +193,8 @@ class Reader(Expander, Found):
         frame = Frame(kind, name, self.out, self.table, close)
         self.frames.append(frame)
         self.table = table
+        if kind in ("math", "inner"):
+            self.open_formulas.append(frame)
         if capture:
             self.out = []
             self.captures += 1
@@ -204,6 +209,8 @@ class Reader(Expander, Found):
             if self.table is self.tables[1]:
                 self.out.append("}")
             return
+        if frame.kind in ("math", "inner"):
+            self.open_formulas.pop()
         captured = self.out
         if captured is not frame.out:
             self.captures -= 1
@@ -237,6 +244,9 @@ class Reader(Expander, Found):
 
     def capture(self, tokens: list[str], done: Callable[[str], None]) -> None:
         """Read tokens as text of their own and give it to ``done``."""
+        if self.captures >= NESTED:
+            self.stack.extend(reversed(tokens))
+            return
 
         def close(_engine: Any, _frame: Any, captured: list[str]) -> None:
             done("".join(captured))
@@ -300,10 +310,16 @@ class Reader(Expander, Found):
             first = str(values[0])
         return ".".join([first or "0", *map(str, values[1:])])
 
+    def count_within(self, inner: str, outer: str) -> None:
+        """Let a counter start anew with another."""
+        if len(self.within) < RESETS:
+            self.within[inner] = outer
+
     def label(self, keys: list[str]) -> None:
         """Give labels what was counted last."""
+        number, kind = self.current
         for key in keys:
-            self.labels.setdefault(key, self.current)
+            self.labels.setdefault(key, (number[:SHOWN], kind))
             self.titles.setdefault(key, self.heading)
 
     def formula(self, text: str) -> str:
@@ -328,6 +344,8 @@ class Reader(Expander, Found):
             if "".join(self.out).strip():
                 self.drop("front matter", f"stands before {what}")
             del self.out[:]
+        else:
+            self.front_open = False
 
     def begin_user(self, name: str) -> None:
         """Begin an environment of the user's."""
@@ -343,11 +361,16 @@ class Reader(Expander, Found):
     def read_file(self, name: str) -> bool:
         """Read another file of the package in place; whether there is one."""
         found = self.sources.find(name, self.folder, (".tex",))
-        if not found or self.files_read >= FILES or found in self.open_files:
+        if (
+            not found
+            or found in self.open_files
+            or len(self.files_read) >= FILES
+            or not self.sources.may_read(found)
+        ):
             if self.in_document or not found:
                 self.drop(f"file {name}"[:100], "not in the package")
             return False
-        self.files_read += 1
+        self.files_read.append(found)
         self.open_files.append(found)
         self.stack.append(END_FILE)
         self.feed(self.sources.text(found))

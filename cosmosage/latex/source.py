@@ -25,11 +25,12 @@ _HINTS = {
 _INPUTENC = re.compile(rb"\\usepackage\s*\[([A-Za-z0-9-]+)\]\s*\{inputenc\}")
 _COMMENT = re.compile(r"%(?<!\\%)[^\n]*")
 _CLASS = re.compile(
-    r"\\(?:documentclass|documentstyle)\s*(\[[^\]]*\])?\s*(?:%[^\n]*\n\s*)?\{\s*([^}]*?)\s*\}"
+    r"\\(?:documentclass|documentstyle)\s*+(\[[^\]]{0,2000}+\])?+"
+    r"\s*+(?:%[^\n]*+\n\s*+)?+\{\s*+([^{}]{0,200}+)\}"
 )
 _INPUT = re.compile(
-    r"\\(?:input|include|subfile|subfileinclude|import\s*\{[^}]*\}|InputIfFileExists)"
-    r"\s*\{?\s*\"?([^\s{}\\\"]+)"
+    r"\\(?:input|include|subfile|subfileinclude|import\s*+\{[^{}]{0,500}+\}|InputIfFileExists)"
+    r"\s*+\{?+\s*+\"?+([^\s{}\\\"]+)"
 )
 _NOT_A_PAPER = re.compile(
     r"(?i)(?:^|[/_.-])(?:referee|response|reply|rebuttal|cover|letter|template|sample|example"
@@ -37,6 +38,9 @@ _NOT_A_PAPER = re.compile(
     r"|readme|changes|erratum)(?=$|[/_.\d-])"
 )
 _A_PAPER = re.compile(r"(?i)^(?:ms|main|paper|article|manuscript|root|arxiv|final)\b")
+
+
+AGAIN = 500_000  # bytes of files that a document may read in a second time
 
 
 def decode(data: bytes) -> str:
@@ -88,6 +92,17 @@ def _plausible(text: str) -> int:
     return good - 2 * bad
 
 
+def _verdicts(readme: str) -> dict[str, float]:
+    """What arXiv's 00README says of each file: what it takes for the paper and what it ignores."""
+    found: dict[str, float] = {}
+    for line in readme.lower().splitlines():
+        *name, verdict = line.split()[:20] or [""]
+        if verdict in ("toplevelfile", "ignore"):
+            shown = " ".join(name).removeprefix('"filename":').strip('" ')
+            found[shown] = 100.0 if verdict == "toplevelfile" else -100.0
+    return found
+
+
 class Sources:
     """The texts of a package, found by the names that TeX files use for each other."""
 
@@ -96,11 +111,20 @@ class Sources:
         self._texts: dict[str, str] = {}
         self._lower: dict[str, str] = {}
         self._base: dict[str, str] = {}
+        self._left = AGAIN + sum(map(len, files.values()))
         for name in sorted(
             files, key=lambda name: (name.count("/"), name), reverse=True
         ):
             self._lower[name.lower()] = name
             self._base[PurePosixPath(name).name.lower()] = name
+
+    def may_read(self, name: str) -> bool:
+        """Whether a file may be read in, after those that were: all of them once, some again."""
+        size = len(self.files[name])
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
 
     def text(self, name: str) -> str:
         """The decoded text of a file."""
@@ -155,13 +179,15 @@ class Sources:
             (self.text(name) for name in self.files if "00README" in name), ""
         )
         best, best_score = "", -1e9
+        verdicts = _verdicts(readme)
         for name in sorted(names):
-            score = self._score(name, texts[name], name in used, readme)
+            verdict = verdicts.get(name.lower(), 0.0)
+            score = verdict + self._score(name, texts[name], name in used)
             if score > best_score:
                 best, best_score = name, score
         return best
 
-    def _score(self, name: str, text: str, used: bool, readme: str) -> float:
+    def _score(self, name: str, text: str, used: bool) -> float:
         path = PurePosixPath(name)
         stem = path.stem
         score = 0.0
@@ -181,13 +207,6 @@ class Sources:
             score += 15
         if used:
             score -= 60
-        if re.search(
-            rf"(?im)^\s*(?:\"filename\":\s*\")?{re.escape(name)}\"?\s+toplevelfile",
-            readme,
-        ):
-            score += 100
-        if re.search(rf"(?im)^\s*{re.escape(name)}\s+ignore", readme):
-            score -= 100
         if re.sub(r"(?<=[^/])\.[^./]*$", "", name) + ".bbl" in self.files:
             score += 20
         if _NOT_A_PAPER.search(stem):

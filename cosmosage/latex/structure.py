@@ -4,7 +4,7 @@ import re
 
 from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import command, numeral, take
-from cosmosage.latex.references import Citation
+from cosmosage.latex.references import SHOWN, Citation
 from cosmosage.latex.render import COUNTED, END_FILE, INDENT, LINE, TEXT, Frame, Reader
 
 LEVELS = {
@@ -15,6 +15,9 @@ LEVELS = {
     "subsubsection": 3,
     "subsubsubsection": 4,
 }
+
+
+OPTIONS = 10_000  # characters of packages and options; a long preamble has 500
 
 
 # structure
@@ -61,11 +64,12 @@ _KNOWN_STYLES = re.compile(
 @command(TEXT, "usepackage RequirePackage")
 def _usepackage(engine: Reader, _token: str) -> None:
     options = "".join(engine.optional() or [])
-    for name in engine.word().split(","):
-        name = name.strip()
-        engine.options += f",{name}"
-        if name in ("natbib", "cite", "biblatex", "cleveref"):
-            engine.options += "," + options
+    names = [name.strip() for name in engine.word().split(",")]
+    if not {"natbib", "cite", "biblatex", "cleveref"}.isdisjoint(names):
+        names.append(options)
+    if len(engine.options) < OPTIONS:
+        engine.options += "," + ",".join(names)[:OPTIONS]
+    for name in names[:500]:
         _load_style(engine, name)
 
 
@@ -75,6 +79,10 @@ def _load_style(engine: Reader, name: str) -> None:
     found = engine.sources.find(name, engine.folder, (".sty",))
     if not found.lower().endswith(".sty") or len(engine.sources.files[found]) > 100_000:
         return
+    if found in engine.files_read or not engine.sources.may_read(found):
+        # TeX reads a style once
+        return
+    engine.files_read.append(found)
     engine.in_style = True
     engine.stack.append(END_FILE)
     engine.feed(engine.sources.text(found))
@@ -203,7 +211,7 @@ def heading(engine: Reader, level: int, text: str) -> None:
         mark = "#" * (min(level, 5) + 1)
         engine.out.append(f"{mark} {text}")
         engine.sections.append((level, text))
-        engine.heading = text
+        engine.heading = text[:SHOWN]
     engine.paragraph()
 
 
@@ -322,7 +330,7 @@ def _cite(engine: Reader, token: str) -> None:
     keys = [key.strip() for key in engine.word().split(",")]
     before = "".join(first or []) if second is not None else ""
     engine.citations.append(
-        Citation(token[1:], [key for key in keys if key], before.strip())
+        Citation(token[1:], [key for key in dict.fromkeys(keys) if key], before.strip())
     )
     engine.out.append(f"\x01{len(engine.citations) - 1}\x01")
 
@@ -330,14 +338,14 @@ def _cite(engine: Reader, token: str) -> None:
 @command(TEXT, "crefname Crefname")
 def _crefname(engine: Reader, token: str) -> None:
     kind = engine.word()
-    names = (engine.plain(engine.argument()), engine.plain(engine.argument()))
-    engine.nouns[token[1:], kind] = names
+    one, many = engine.plain(engine.argument()), engine.plain(engine.argument())
+    engine.nouns[token[1:], kind] = (one[:SHOWN], many[:SHOWN])
 
 
 @command(TEXT, "defcitealias")
 def _defcitealias(engine: Reader, _token: str) -> None:
     key = engine.word()
-    engine.aliases[key] = engine.plain(engine.argument())
+    engine.aliases[key] = engine.plain(engine.argument())[:SHOWN]
 
 
 @command(
@@ -459,23 +467,23 @@ def _newtheorem(engine: Reader, token: str) -> None:
         name = engine.word()
         given = re.search(r"name\s*=\s*([^,]+)", options)
         shown = given[1].strip("{} ") if given else name.capitalize()
-        engine.theorems[name] = (shown, name)
+        engine.theorems[name] = (shown[:SHOWN], name)
         return
     name = engine.word()
     shared = engine.optional()
     shown = engine.plain(engine.argument())
     outer = engine.optional()
     counter = "" if starred else engine.plain(shared) if shared else name
-    engine.theorems[name] = (shown, counter)
+    engine.theorems[name] = (shown[:SHOWN], counter)
     if outer:
-        engine.within[counter] = engine.plain(outer)
+        engine.count_within(counter, engine.plain(outer))
 
 
 @command(TEXT, "numberwithin counterwithin")
 def _numberwithin(engine: Reader, _token: str) -> None:
     engine.star()
     inner = engine.word()
-    engine.within[inner] = engine.word()
+    engine.count_within(inner, engine.word())
 
 
 @command(TEXT, "replaced")

@@ -186,7 +186,7 @@ def _fraction(engine: Reader, _token: str) -> None:
 @command(TEXT, "twocolumn onecolumn")
 def _twocolumn(engine: Reader, token: str) -> None:
     engine.skip_blanks()
-    if engine.peek() != "[" or not engine.front_open:
+    if engine.peek() != "[" or not engine.front_open or not engine.may_scan():
         return
     engine.front_open = token != "\\twocolumn"
     engine.stack.pop()
@@ -197,6 +197,7 @@ def _twocolumn(engine: Reader, token: str) -> None:
         if token == "]" and depth <= 0:
             engine.stack[index] = " "
             return
+    engine.may_scan(20_000)
 
 
 TEXT.update(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from cosmosage.latex.lexer import raw_text, without
+from cosmosage.latex.lexer import without
 from cosmosage.latex.references import GAP, HOLE, NAMED, Names, cite, point
 
 _FILLER = (
@@ -108,9 +108,7 @@ def finish(engine: Any, names: Names, text: str) -> str:
     if "\x03" in text:
         text = _formulas(engine, names, text)
     if "\x02" in text:
-        text = re.sub(
-            "\x02[0-9]+\x02", lambda match: raw_text(engine.raw, match[0]), text
-        )
+        text = re.sub("\x02[0-9]+\x02", lambda match: engine.raw_shown(match[0]), text)
     return without(text, _CONTROLS).strip()
 
 
@@ -134,8 +132,9 @@ def _around(text: str, marks: str, mend: Callable[[str], str]) -> str:
                 done = stop
             start = max(done, text.rfind(" ", 0, max(0, position - _BEFORE)) + 1)
             out.append(text[done:start])
-        stop = text.find(" ", position + 1 + _AFTER)
-        stop = len(text) if stop < 0 else stop
+        if position + 1 + _AFTER > stop:
+            stop = text.find(" ", position + 1 + _AFTER)
+            stop = len(text) if stop < 0 else stop
     if stop > 0:
         out.append(mend(text[start:stop]))
         done = stop
@@ -180,6 +179,9 @@ def _blanks(text: str) -> str:
     """Blanks to one, paragraphs to a blank line, list items to lines."""
     # a pattern that begins with one certain character is looked for ten times as fast
     text = text.replace("\xa0", " ")
+    if "  " in text:
+        # between what was taken out
+        text = re.sub("   *", " ", text)
     text = re.sub(r"\f[ \f]*", "\f", text).replace(" \f", "\f")
     if "\x05" in text:
         *pieces, last = re.sub(r"\x05[ \x05]*", "\x05", text).split("\x05")

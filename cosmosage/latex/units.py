@@ -32,6 +32,8 @@ def unit(engine: Any, tokens: list[str]) -> tuple[str, bool]:
     queue, expansions = tokens[:500], 0
     while queue:
         token = queue.pop(0)
+        if token == "$":
+            continue
         name = token[1:] if token[:1] == "\\" else ""
         meaning = engine.tables[0].get(token)
         if name == "per":
