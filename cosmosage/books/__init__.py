@@ -8,7 +8,7 @@ everything after that is our own: columns, paragraphs, hyphens, heads (``layout`
 The trade-off: formulas that are stacked are left out, with a mark, rather than guessed.
 """
 
-from cosmosage.books.chapters import Chapter, Cut, trim
+from cosmosage.books.chapters import CUTS, Chapter, Cut, trim
 from cosmosage.books.shelf import (
     Text,
     catalogue,
@@ -20,6 +20,7 @@ from cosmosage.books.shelf import (
 )
 
 __all__ = [
+    "CUTS",
     "Chapter",
     "Cut",
     "Text",

@@ -9,7 +9,7 @@ one keeps its first pages, since nothing tells its preface from its first chapte
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +46,16 @@ _CUT_TITLES = {
     r"literature cited|références|further reading",
     "front matter": r"copyright\w*|dedication|imprint|title page|colophon|about the authors?|"
     r"acknowledge?ments?|foreword|preface",
+    "exercises": r"(?:end-of-chapter |review |practice )?(?:exercises?|problems?|questions|"
+    r"problem set)(?: and (?:problems|exercises|questions|solutions))?(?: \d+)?|"
+    r"übungen|aufgaben|exercices|ejercicios|esercizi",
 }
+CUTS = ("front matter", "contents", "index", "bibliography")
+"""What is cut unless a person says otherwise: exercises are recognised and kept."""
 _TITLES = {
-    name: re.compile(rf"(?:(?:\d+|[A-Z])\.?\s+)?(?:{words})\s*[.:]?", re.IGNORECASE)
+    name: re.compile(
+        rf"(?:(?:\d+(?:\.\d+)*|[A-Z])\.?\s+)?(?:{words})\s*[.:]?", re.IGNORECASE
+    )
     for name, words in _CUT_TITLES.items()
 }
 _LEADER = re.compile(r"(?:\.\s?){4,}\s*[ivxlc\d]*|\s\d{1,4}$")
@@ -76,17 +83,28 @@ _COPYRIGHT = re.compile(
 SHORT = 400  # characters: a "chapter" below this is a part's title page
 
 
-def trim(pages: Iterable[Mapping[str, Any]]) -> tuple[list[Chapter], list[Cut]]:
+def trim(
+    pages: Iterable[Mapping[str, Any]], cut: Collection[str] = CUTS
+) -> tuple[list[Chapter], list[Cut]]:
     """Divide one book into chapters and take off what is not its text.
 
     Args:
         pages: of one book in order, each with ``page``, ``status`` and ``text``, as
             ``extract`` writes them. Chapters begin at the headings that the file's outline
             or, without one, its letter sizes gave.
+        cut: what is taken off, of ``front matter``, ``contents``, ``index``,
+            ``bibliography`` and ``exercises``. Pages that could not be read always are.
 
     Returns:
         The chapters, and the cuts with their pages and reasons.
+
+    Raises:
+        ValueError: ``cut`` names something else.
     """
+    if unknown := set(cut) - set(_TITLES):
+        raise ValueError(
+            f"cut names {sorted(unknown)}; wanted some of {sorted(_TITLES)}"
+        )
     cuts: list[Cut] = []
     kept: list[tuple[int, str]] = []  # page, paragraph
     listed: dict[int, str] = {}  # pages that are nothing but contents, and why
@@ -100,13 +118,17 @@ def trim(pages: Iterable[Mapping[str, Any]]) -> tuple[list[Chapter], list[Cut]]:
                 )
             continue
         why = _looks_like_list(text)
+        if why and why[0] not in cut:
+            why = None
         if why and why[0] == "contents":
             listed[number] = why[1]
         elif why:
             _add(cuts, Cut(why[0], (number, number), why[1], text))
             continue
         kept.extend(_paragraphs(number, text, [] if number in listed else kept))
-    kept = _cut_sections(_cut_contents(kept, listed, cuts), cuts)
+    if "contents" in cut:
+        kept = _cut_contents(kept, listed, cuts, "front matter" in cut)
+    kept = _cut_sections(kept, cuts, cut)
     chapters = _divided(kept)
     return chapters, sorted(cuts, key=lambda cut: cut.pages)
 
@@ -155,7 +177,10 @@ def _add(cuts: list[Cut], cut: Cut) -> None:
 
 
 def _cut_contents(
-    kept: list[tuple[int, str]], listed: Mapping[int, str], cuts: list[Cut]
+    kept: list[tuple[int, str]],
+    listed: Mapping[int, str],
+    cuts: list[Cut],
+    with_front: bool,
 ) -> list[tuple[int, str]]:
     """Without lists of contents, and without what stands before one near the front."""
     why = [_listing(text, listed.get(page, "")) for page, text in kept]
@@ -167,7 +192,9 @@ def _cut_contents(
         before = [text for _, text in kept[:begin]]
         chapters = any(_chapter_number(text) and not _is_entry(text) for text in before)
         long = sum(map(len, before)) > 0.5 * sum(len(text) for _, text in kept)
-        if not chapters and not long:  # a file of one page has its front anywhere
+        if (
+            with_front and not chapters and not long
+        ):  # a file of one page has its front anywhere
             goes_on = False
             for i, text in enumerate(before):
                 abstract = goes_on or bool(_ABSTRACT.fullmatch(text))
@@ -243,7 +270,7 @@ def _chapter_number(text: str) -> int | None:
 
 
 def _cut_sections(
-    kept: list[tuple[int, str]], cuts: list[Cut]
+    kept: list[tuple[int, str]], cuts: list[Cut], cut: Collection[str]
 ) -> list[tuple[int, str]]:
     """Without the sections whose heading names them as matter around the text."""
     out: list[tuple[int, str]] = []
@@ -252,7 +279,7 @@ def _cut_sections(
         heading = _HEADING.fullmatch(text)
         if heading:
             level, title = len(heading[1]), heading[2].strip()
-            named = next((n for n, p in _TITLES.items() if p.fullmatch(title)), "")
+            named = next((n for n in cut if _TITLES[n].fullmatch(title)), "")
             if named == "front matter" and not _is_outer(page, kept[-1][0]):
                 named = ""
             letter = name == "index" and len(title) == 1
@@ -269,7 +296,7 @@ def _cut_sections(
             _add(cuts, Cut(name, (page, page), f"under the heading “{under}”", text))
         else:
             out.append((page, text))
-    return _without_references(out, cuts)
+    return _without_references(out, cuts) if "bibliography" in cut else out
 
 
 def _without_references(

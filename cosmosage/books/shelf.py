@@ -13,7 +13,7 @@ import tempfile
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from cosmosage.books.chapters import trim
+from cosmosage.books.chapters import CUTS, trim
 from cosmosage.books.worker import Engine
 from cosmosage.documents import (
     Document,
@@ -311,7 +311,7 @@ def _extract_one(out: Path, book: dict[str, Any], engine: Engine) -> None:
     )
 
 
-def documents(out: Path, target: Path) -> dict[str, Any]:
+def documents(out: Path, target: Path, cut: Collection[str] = CUTS) -> dict[str, Any]:
     """Write one document a chapter of every book that is kept.
 
     What falls out (books that a person dropped, pages without text, front matter, indexes)
@@ -320,6 +320,7 @@ def documents(out: Path, target: Path) -> dict[str, Any]:
     Args:
         out: the catalogue's folder, extracted.
         target: ``documents/books.jsonl.gz``.
+        cut: what ``trim`` takes off; ``(*CUTS, "exercises")`` leaves the exercises out, too.
 
     Returns:
         Counts: books, documents, characters, removed (lines).
@@ -328,7 +329,9 @@ def documents(out: Path, target: Path) -> dict[str, Any]:
     entries = _entries(out)
     if not (out / "pages.jsonl.gz").is_file():
         raise FileNotFoundError(f"no pages in {out}; run books.extract(out) first")
-    key = fingerprint(VERSION, out / "catalogue.jsonl", out / "pages.jsonl.gz")
+    key = fingerprint(
+        VERSION, sorted(cut), out / "catalogue.jsonl", out / "pages.jsonl.gz"
+    )
     mark = target.with_name("books.done.json")
     done = finished(mark, key)
     if done is not None and target.is_file():
@@ -345,7 +348,7 @@ def documents(out: Path, target: Path) -> dict[str, Any]:
                     {"id": book["id"], "step": "books", "reason": f"dropped: {why}"}
                 )
                 continue
-            for document in _chapters(out, book, removed):
+            for document in _chapters(out, book, cut, removed):
                 characters += len(document.text)
                 yield document
 
@@ -356,14 +359,17 @@ def documents(out: Path, target: Path) -> dict[str, Any]:
 
 
 def _chapters(
-    out: Path, book: dict[str, Any], removed: list[dict[str, str]]
+    out: Path,
+    book: dict[str, Any],
+    cut: Collection[str],
+    removed: list[dict[str, str]],
 ) -> Iterator[Document]:
-    parts, cuts = trim(read_jsonl(_part(out, book)))
+    parts, cuts = trim(read_jsonl(_part(out, book)), cut)
     where: dict[tuple[str, str], list[str]] = {}
-    for cut in cuts:
-        first, last = cut.pages
+    for gone in cuts:
+        first, last = gone.pages
         span = f"{first}" if first == last else f"{first}–{last}"
-        where.setdefault((cut.name, cut.reason), []).append(span)
+        where.setdefault((gone.name, gone.reason), []).append(span)
     for (name, reason), spans in where.items():
         plural = "page" if len(spans) == 1 and spans[0].isdigit() else "pages"
         why = f"{name}, {plural} {', '.join(spans)}: {reason}"
