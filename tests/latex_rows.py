@@ -4,7 +4,10 @@ A row without a preamble stands in the body of an article; one with \\documentcl
 \\documentstyle or \\bye is a whole file.
 """
 
+from tests.latex_rows_more import MORE
+
 ROWS = [
+    *MORE,
     # macros
     (r"\newcommand{\Mbh}[1][x]{M(#1)}\Mbh, \Mbh[2]", "M(x), M(2)"),
     (r"\newcommand*\red{\textcolor{red}}\red{hot} z", "hot z"),
@@ -823,7 +826,7 @@ SETTINGS = [
             r"a\begin{deluxetable}{cc}\tablehead{\colhead{A}}\startdata 1&2\\3&4"
             r"\enddata\end{deluxetable}"
         ),
-        "a\n\n1 | 2\n3 | 4",
+        "a\n\nA\n1 | 2\n3 | 4",
         "a",
     ),
     (
@@ -861,5 +864,41 @@ SETTINGS = [
         r"a\acknowledgments Thanks.",
         "a\n\n## Acknowledgments\n\nThanks.",
         "a",
+    ),
+    (
+        "tables",
+        (
+            r"a\begin{deluxetable}{cc}\tablehead{\colhead{A} & \colhead{B}\\ "
+            r"\colhead{(km)} & \colhead{(s)}}\startdata 1&2\enddata\end{deluxetable}"
+        ),
+        "a\n\nA | B\n(km) | (s)\n1 | 2",
+        "a",
+    ),
+    (
+        "acknowledgements",
+        r"a\acknowledgments Thanks. \facilities{HST}\software{astropy}\section{B}b",
+        (
+            "a\n\n## Acknowledgments\n\nThanks.\n\nFacilities: HST\n\nSoftware: astropy"
+            "\n\n## B\n\nb"
+        ),
+        "a\n\nFacilities: HST\n\nSoftware: astropy\n\n## B\n\nb",
+    ),
+    (
+        "acknowledgements",
+        (
+            r"a\begin{acknowledgments}Thanks\footnote{n}. \software{astropy}"
+            r"\end{acknowledgments}b\footnote{m}"
+        ),
+        (
+            "a\n\n## Acknowledgments\n\nThanks[^1].\n\n[^1]: n\n\nSoftware: astropy"
+            "\n\nb[^2]\n\n[^2]: m"
+        ),
+        "a\n\nSoftware: astropy\n\nb[^2]\n\n[^2]: m",
+    ),
+    (
+        "acknowledgements",
+        r"a\section*{Acknowledgements}Thanks.\begin{figure}\caption{C}\end{figure}",
+        "a\n\n## Acknowledgements\n\nThanks.\n\nFigure 1: C",
+        "a\n\nFigure 1: C",
     ),
 ]

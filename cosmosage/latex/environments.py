@@ -190,6 +190,11 @@ def _begin(engine: Reader, _token: str) -> None:
         engine.push("environment", name, engine.table, close=_end_inline_list)
     elif base in _LISTS:
         _begin_list(engine, name, _LISTS[base])
+    elif base in _ACKNOWLEDGMENTS and not engine.keep.acknowledgements:
+        frame = engine.push(
+            "environment", name, engine.table, capture=True, close=_drop_thanks
+        )
+        frame.columns = len(engine.notes)
     elif base in _ACKNOWLEDGMENTS:
         engine.front_open = False
         engine.paragraph()
@@ -278,6 +283,17 @@ def _end_block(engine: Reader, frame: Any, _captured: list[str]) -> None:
         engine.paragraph()
 
 
+def _drop_thanks(engine: Reader, frame: Any, captured: list[str]) -> None:
+    """Acknowledgements left out; what AASTeX sets apart from them stays, and so do floats."""
+    parts = "".join(captured).split(PARAGRAPH)
+    kept = [part for part in parts if re.match(r"(?:Software|Facilit\w+): ", part)]
+    engine.out.append(PARAGRAPH + PARAGRAPH.join([*kept, ""]))
+    engine.notes[frame.columns :] = [
+        note for note in engine.notes[frame.columns :] if note[:2] != "[^"
+    ]
+    engine.drop("acknowledgements", "left out by the setting")
+
+
 def _end_float(engine: Reader, frame: Any, captured: list[str]) -> None:
     text = "".join(captured)
     if frame.tag == "algorithm" and LINE in text:
@@ -361,7 +377,8 @@ def _end_inline_list(engine: Reader, _frame: Any, _captured: list[str]) -> None:
     engine.out.append(" ")
 
 
-def _end_list(engine: Reader, _frame: Any, _captured: list[str]) -> None:
+def _end_list(engine: Reader, frame: Any, _captured: list[str]) -> None:
+    engine.current = frame.before
     if engine.lists:
         engine.lists.pop()
     if engine.lists:
@@ -376,17 +393,22 @@ def _begin_theorem(engine: Reader, name: str, base: str) -> None:
     shown, counter = engine.theorems.get(base, (_THEOREMS.get(base, base), base))
     note = engine.optional()
     number = ""
+    engine.paragraph()
+    engine.push("environment", name, engine.table, close=_end_theorem)
     if name == base and counter:
         engine.step(counter)
         number = " " + engine.current[0]
         engine.current = (engine.current[0], shown.lower())
-    engine.paragraph()
-    engine.push("environment", name, engine.table, close=_end_block)
     engine.out.append(f"**{shown}{number}**")
     if note:
         engine.stack.extend(reversed([" (", *note, ")", ". "]))
     else:
         engine.out.append(". ")
+
+
+def _end_theorem(engine: Reader, frame: Any, _captured: list[str]) -> None:
+    engine.current = frame.before
+    engine.paragraph()
 
 
 @command(TEXT, "end")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from cosmosage.latex.lexer import PARAGRAPH, raw_text, tokenise
+from cosmosage.latex.lexer import PARAGRAPH, Raw, raw_text, tokenise
 
 # each at least ten times what the most demanding of 44 papers, 16 of them real, needs
 EXPANSIONS = 3_000  # without any source being consumed (needed: 140)
@@ -119,7 +119,7 @@ class Expander:  # pylint: disable=too-many-public-methods
         self.tables = tuple(dict(table) for table in tables)
         self.table = self.tables[0]
         self.dropped: dict[tuple[str, str], int] = {}
-        self.raw: list[str] = []
+        self.raw = Raw()
         self.undo: list[tuple[int, str, list[Handler | None]]] = []
         self.counters: dict[str, int] = {}
         self.flags: dict[str, bool] = {}

@@ -96,6 +96,7 @@ def _finish(engine: Any, frame: Any, captured: list[str]) -> None:
     """A formula is complete: clean it, number it, leave its mark in the text."""
     if frame.display:
         _number_row(engine, frame, last=True)
+        engine.current = frame.before
     elif frame.labels:
         engine.label(frame.labels)
     if not frame.display:
@@ -464,6 +465,22 @@ def _end_bracket(engine: Any, token: str) -> None:
 )
 def _ignored(_engine: Any, _token: str) -> None:
     pass
+
+
+@command(MATHS, "hspace hskip")
+def _space(engine: Any, token: str) -> None:
+    """A space of some size: what an author puts between two formulas of one line."""
+    length = ""
+    if token == "\\hspace":
+        engine.star()
+        length = engine.plain(engine.argument()) or "fill"
+    else:
+        length = engine.peek()
+        engine.skip_dimension()
+    wide = re.match(r"\s*(?:\d*\.?\d+\s*(?:true)?(cm|mm|in|em|pt|ex|pc)|fill)", length)
+    least = {"cm": 0.2, "in": 0.1, "mm": 2, "em": 0.7, "pt": 7, "ex": 2, "pc": 0.7}
+    if wide and (not wide[1] or float(length.split(wide[1])[0]) >= least[wide[1]]):
+        engine.out.append("\\quad ")
 
 
 @command(MATHS, "section subsection subsubsection chapter paragraph bibitem")

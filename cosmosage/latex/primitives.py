@@ -312,7 +312,7 @@ for _names, _signature in {
     "stretch scriptspace index glossary gls nocite": "m",
     "substitutefont": "mmm",
     "savesymbol restoresymbol listofchanges defaultfontfeatures": "om",
-    "numberwithin setcitestyle bibpunct citestyle": "om",
+    "numberwithin": "om",
 }.items():
     for _name in _names.split():
         COMMON["\\" + _name] = Taken(_signature)

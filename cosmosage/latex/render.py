@@ -54,7 +54,7 @@ class Frame:
 
     __slots__ = (
         *("kind", "name", "out", "table", "close", "display", "per_row", "numbered"),
-        *("row_numbered", "labels", "tag", "columns"),
+        *("row_numbered", "labels", "tag", "columns", "before"),
     )
 
     def __init__(
@@ -75,6 +75,8 @@ class Frame:
         self.labels: list[str] = []
         self.tag = ""
         self.columns = 0
+        # what a label took before this began and takes again when it has ended
+        self.before = ("", "")
 
 
 class Found:
@@ -188,6 +190,7 @@ class Reader(Expander, Found):
     ) -> Frame:
         """Open a frame; with ``capture`` its text is kept apart and given to ``close``."""
         frame = Frame(kind, name, self.out, self.table, close)
+        frame.before = self.current
         self.frames.append(frame)
         self.table = table
         if capture:

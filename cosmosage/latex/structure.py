@@ -4,7 +4,7 @@ import re
 
 from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import command, numeral, take
-from cosmosage.latex.references import Citation
+from cosmosage.latex.references import cited
 from cosmosage.latex.render import COUNTED, END_FILE, INDENT, LINE, TEXT, Frame, Reader
 
 LEVELS = {
@@ -279,8 +279,11 @@ def _footnote(engine: Reader, token: str) -> None:
         engine.note_count += not given
         engine.out.append(f"[^{given or engine.note_count}]")
     number = given or engine.note_count
+    before = engine.current
+    engine.current = (str(number), "footnote")
 
     def done(text: str) -> None:
+        engine.current = before
         if text.strip():
             engine.notes.append(f"[^{number}]: " + text.strip().replace(PARAGRAPH, " "))
 
@@ -317,14 +320,30 @@ def _ref(engine: Reader, token: str) -> None:
 )
 def _cite(engine: Reader, token: str) -> None:
     engine.star()
-    first = engine.optional()
-    second = engine.optional() if first is not None else None
+    while engine.optional() is not None:
+        pass
     keys = [key.strip() for key in engine.word().split(",")]
-    before = "".join(first or []) if second is not None else ""
-    engine.citations.append(
-        Citation(token[1:], [key for key in keys if key], before.strip())
-    )
+    left = "".join(engine.out[-4:])[-40:]
+    engine.citations.append(cited(token[1:], keys, left))
     engine.out.append(f"\x01{len(engine.citations) - 1}\x01")
+
+
+@command(
+    TEXT,
+    "setcitestyle citestyle bibpunct biboptions bibliographystyle ExecuteBibliographyOptions",
+)
+def _citestyle(engine: Reader, token: str) -> None:
+    """How citations are printed: by names or by numbers."""
+    engine.optional()
+    style = engine.plain(engine.argument())
+    if token == "\\bibpunct":
+        engine.argument()
+        engine.argument()
+        kind = engine.word()
+        take(engine, "mm")
+        style = "numbers" if kind in ("n", "s") else "authoryear"
+    mark = "bst=" if token == "\\bibliographystyle" else ""
+    engine.options += f",{mark}{style}"
 
 
 @command(TEXT, "crefname Crefname")

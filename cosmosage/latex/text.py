@@ -1,5 +1,6 @@
 """Commands inside a paragraph: signs, fonts, boxes, and what is left out without a trace."""
 
+import re
 import unicodedata
 
 from cosmosage.latex import maths
@@ -232,14 +233,14 @@ TEXT.update(
             " authorrunning slugcomment offprints collaboration nocollaboration preprint"
             " subjectheadings subjclass reportno dedicated curraddr urladdr ead cortext fntext"
             " tnotetext corref fnref tnoteref institution homepage authorcontributions"
-            " eprint journal volume issue pubyear runningtitle runningauthor bibliographystyle"
+            " eprint journal volume issue pubyear runningtitle runningauthor"
             " altaffiliation arxivnumber emailAdd keyword speaker"
             " authornote ccsdesc setcopyright acmDOI lefttitle righttitle headnote kword"
             " PACS MSC classification msnr idline doi DOI pagerange pubnumber": "soom",
             "altaffiltext shortauthor": "om",
             "authoremail addtoauthor authorinfo affilnote": "m",
             # changes, to-dos and what is struck out
-            "todo deleted sout st xout fxnote marginpar marginnote missingfigure"
+            "todo deleted explain sout st xout fxnote marginpar marginnote missingfigure"
             " sidenote": "om",
             # boxes and colours: the last argument is what they hold
             "textcolor": "om",
@@ -258,8 +259,12 @@ TEXT.update(
             "cline cmidrule specialrule": "pm",
             "figurenum tablenum tablewidth tablecolumns tabletypesize tablenotemark": "om",
             "tablenotetext": "mm",
-            "tablecomments tablerefs tablehead tabletail tablefirsthead tablelasthead": "m",
+            "tablecomments tablerefs tabletail tablefirsthead tablelasthead": "m",
             "dataset": "o",
+            "lstnewenvironment": "moomm",
+            "DefineVerbatimEnvironment inputminted": "omm",
+            "newminted newtcblisting": "omm",
+            "lstset lstloadlanguages setminted usemintedstyle": "om",
             "placefigure placetable plotfile": "m",
             "vcentering": "o",
         }.items()
@@ -270,9 +275,9 @@ TEXT.update(
     {
         "\\" + name: _nothing
         for name in (
-            "emph textbf textit textrm texttt textsf textsc textsl textup textmd textnormal"
+            "emph textbf textit textrm texttt textsf textsl textup textmd textnormal"
             " textsuperscript textsubscript mbox hbox vbox fbox text underline uline ul hl"
-            " bf it rm sc sl tt sf em bfseries itshape rmfamily scshape slshape ttfamily sffamily"
+            " bf it rm sl tt sf em bfseries itshape rmfamily slshape ttfamily sffamily"
             " upshape mdseries normalfont boldmath unboldmath mathrm mathit mathbf tiny scriptsize"
             " footnotesize small normalsize large Large LARGE huge Huge centering raggedright"
             " raggedleft flushleft flushright indent noindent sloppy fussy hfill vfill hfil vfil"
@@ -294,6 +299,27 @@ TEXT.update(
         ).split()
     }
 )
+
+
+_ION = re.compile(
+    r"((?:\[?(?:H|He|Li|C|N|O|Ne|Na|Mg|Al|Si|S|Ar|K|Ca|Ti|Cr|Mn|Fe|Ni|Zn))?(?:~|\s|\\[ ,])*)"
+    r"([ivx]+)((?:(?:~|\s|\\[ ,])*\]?))"
+)
+
+
+@command(TEXT, "textsc sc scshape")
+def _small_capitals(engine: Reader, token: str) -> None:
+    """Small capitals: no more than a look, but a Roman numeral in them is one (H II)."""
+    engine.skip_blanks()
+    stack = engine.stack
+    top = len(stack) - (bool(stack) and stack[-1] == "{" and token == "\\textsc")
+    for end in range(top - 1, max(-1, top - 6), -1):
+        if stack[end] == "}":
+            if ion := _ION.fullmatch("".join(reversed(stack[end + 1 : top]))):
+                parts = [re.sub(r"~|\\[ ,]", " ", part) for part in ion.groups("")]
+                parts[1] = parts[1].upper()
+                stack[end + 1 : top] = [part for part in reversed(parts) if part]
+            return
 
 
 @command(TEXT, "enquote")
@@ -327,6 +353,38 @@ def _rawcode(engine: Reader, _token: str) -> None:
     else:
         engine.out.append(" ")
         engine.drop("code", "code is no prose")
+
+
+@command(TEXT, "tablehead")
+def _tablehead(engine: Reader, _token: str) -> None:
+    """The first rows of AASTeX's tables."""
+    argument = engine.argument()
+    if engine.in_table():
+        engine.stack.extend(reversed([*argument, "\\\\"]))
+
+
+@command(TEXT, "lstinline mintinline verb Verb")
+def _inline_code(engine: Reader, token: str) -> None:
+    """Code within a sentence, from a macro of the author's: a word like the others."""
+    engine.star()
+    engine.optional()
+    if token == "\\mintinline":
+        engine.argument()
+    engine.skip_blanks()
+    if engine.peek() == "{":
+        code = engine.argument()
+    else:
+        stop = (engine.argument() or [""])[0]
+        code = engine.delimited([stop]) if len(stop) == 1 else []
+    engine.stack.extend(reversed(code))
+
+
+@command(TEXT, "newmintinline")
+def _newmintinline(engine: Reader, _token: str) -> None:
+    name = engine.plain(engine.optional() or [])
+    name = name or engine.plain(engine.argument()) + "inline"
+    engine.define("\\" + name, lambda own, _token: _inline_code(own, "\\lstinline"))
+    engine.argument()
 
 
 # text inside a formula: the same, but it stays LaTeX
