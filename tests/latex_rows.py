@@ -117,7 +117,7 @@ ROWS = [
     # fonts and boxes
     (r"\textbf{a \emph{b}} {\it c} \textsc{d}", "a b c d"),
     (r"\textcolor{red}{x} {\color{blue} y} \mbox{z}", "x y z"),
-    (r"a\vspace{1cm}b\hspace*{2pt}c\vskip 3pt plus 1fil d", "abcd"),
+    (r"a\vspace{1cm}b\hspace*{2pt}c\vskip 3pt plus 1fil d", "abc\n\nd"),
     (r"\vskip-6.25truecm text", "text"),
     (r"\noindent\centering text\bigskip", "text"),
     (r"\raisebox{2pt}[1pt]{x}\parbox{3cm}{y}", "xy"),

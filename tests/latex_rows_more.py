@@ -124,3 +124,148 @@ MORE += [
     # notes to the editor
     (r"\explain{Reworded.}So it is\added{, too}\deleted{ not}.", "So it is, too."),
 ]
+MORE += [
+    # acronyms: in full the first time
+    (
+        r"\newacronym{sn}{SN}{supernova}\newacronym[longplural=novae,shortplural=Ne]{n}{N}{nova}"
+        r"A \gls{sn}, the \gls{sn}, \glspl{n}, \Glspl{sn}; \acrlong{n}, \acrfull{n}.",
+        "A supernova (SN), the SN, novae (Ne), SNs; nova, nova (N).",
+    ),
+    (
+        r"\newglossaryentry{flux}{name={flux},plural={fluxes},description={x}}"
+        r"\Gls{flux} and \glspl{flux}[s] of \gls{none}",
+        "Flux and fluxess of none",
+    ),
+    (
+        r"\acrodef{ISM}{interstellar medium}The \ac{ISM} and \acp{ISM}, \acl{ISM}, \acs{ISM}. "
+        r"\begin{acronym}\acro{BH}[bh]{black hole}\end{acronym}\Ac{BH}, \acf{BH}.",
+        "The interstellar medium (ISM) and ISMs, interstellar medium, ISM. Black hole (bh),"
+        " black hole (bh).",
+    ),
+    (
+        r"\DeclareAcronym{cmb}{short=CMB,long=cosmic microwave background}\ac{cmb}, \ac{cmb}",
+        "cosmic microwave background (CMB), CMB",
+    ),
+    # notation of packages
+    *[
+        (
+            r"\documentclass{x}\usepackage{physics}\begin{document}$" + tex + "$",
+            f"${right}$",
+        )
+        for tex, right in [
+            (
+                r"\dv{f}{x},\dv[2]{x}",
+                r"\frac{\mathrm{d}f}{\mathrm{d}x},\frac{\mathrm{d}^{2}}{\mathrm{d}x^{2}}",
+            ),
+            (r"\pdv{f}{x}{y}", r"\frac{\partial^{2}f}{\partial x\partial y}"),
+            (r"\abs{x}\norm*{y}", r"\left|x\right|\left\|y\right\|"),
+            (
+                r"\braket{a}{b}\expval{A}",
+                r"\left\langle a|b\right\rangle\left\langle A\right\rangle",
+            ),
+            (
+                r"\dd{x}\dd[3]{x}\order{n}",
+                r"\mathrm{d}x\mathrm{d}^{3}x\mathcal{O}\left(n\right)",
+            ),
+        ]
+    ],
+    (
+        r"\ce{H2O}, \ce{^{12}CO}, \ce{Fe^{3+}}, $\ce{H3+}$ and \ce{CO}; \ce{A + B -> C}",
+        r"$\mathrm{H_{2}O}$, $\mathrm{^{12}CO}$, $\mathrm{Fe^{3+}}$, $\mathrm{H_{3}^{+}}$ and CO;"
+        r" $\mathrm{A} + \mathrm{B} \rightarrow \mathrm{C}$",
+    ),
+    (r"$\nicefrac{1}{2}$, \nicefrac{1}{2}, $x\qedhere$", "$1/2$, 1/2, $x$"),
+    (
+        r"\DeclarePairedDelimiterX{\inner}[2]{\langle}{\rangle}{#1,#2}$\inner{a}{b}$",
+        r"$\left\langle a,b\right\rangle$",
+    ),
+    # units
+    (
+        r"\qtylist{1;2;3}{\m}, \numlist{4;5} and \numproduct{2 x 3}",
+        r"1 m, 2 m and 3 m, 4 and 5 and $2 \times 3$",
+    ),
+    (
+        r"\DeclareSIUnit{\Msol}{M_\odot}\SI{5}{\Msol}, \qty{-5}{\celsius}, \unitfrac[5]{m}{s}",
+        r"$5\,\mathrm{M_\odot}$, -5 °C, 5 m/s",
+    ),
+    (r"5\celsius, 3\micro m", "5°C, 3µm"),
+    # AASTeX, A&A, old classes
+    (r"they \edit1{grow} so", "they grow so"),
+    (
+        r"at \dataset[DOI: 10.1]{https://doi.org/10.1} and \dataset[ADS/x]{data}",
+        "at DOI: 10.1 and data",
+    ),
+    (
+        r"a\begin{splitdeluxetable*}{lcBcc}\startdata 1&2\enddata\end{splitdeluxetable*} b",
+        "a b",
+    ),
+    (r"a \onlfig{3}{\begin{figure}\caption{C}\end{figure}} b", "a b\n\nFigure 1: C"),
+    (r"\begin{interactive}{animation}{x.mp4}a\end{interactive}", "a"),
+    (r"{\it Facilities:} \facility{Keck:I (HIRES)}", "Facilities: Keck:I (HIRES)"),
+    (
+        r"\documentclass{x}\begin{document}\title{T\footnote{n}}a\footnote{m}\end{document}",
+        "# T\n\na[^1]\n\n[^1]: m",
+    ),
+    (
+        r"\documentclass{revtex4-1}\begin{document}\appendix*\section{A}\subsection{B}"
+        r"\label{b}\ref{b}\end{document}",
+        "## A\n\n### B\n\nA 1",
+    ),
+    (
+        r"\begin{IEEEbiography}[x]{N. Body} was born.\end{IEEEbiography}a"
+        r"\begin{IEEEproof}b\end{IEEEproof}",
+        "a\n\n**Proof.** b",
+    ),
+    (r"\figurename~1, \tablename~2", "Figure 1, Table 2"),
+    (r"\bmhead{Data} Here.", "**Data** Here."),
+    (r"a\subclass{53A}b", "ab"),
+    # theorems of thmtools
+    (
+        r"\newtheorem{t}{Theorem}\declaretheorem[name=Claim,sibling=t]{c}"
+        r"\begin{restatable}[N]{t}{again}\label{x}y\end{restatable}\begin{c}[name=Big]z\end{c}"
+        r"\again* See \ref{x}.",
+        "**Theorem 1** (N). y\n\n**Claim 2** (Big). z\n\nSee 1.",
+    ),
+    # parts of figures; listings
+    (
+        r"\begin{figure}\subcaptionbox{L\label{l}}{x}\caption{All, \subref{l}.}\end{figure}"
+        r"\ref{l}",
+        "1a\n\nFigure 1a: L\n\nFigure 1: All, (a).",
+    ),
+    (
+        r"a \begin{lstlisting}[language=C,caption={A {b}},label=l]x\end{lstlisting}\ref{l}",
+        "a 1\n\nListing 1: A b",
+    ),
+    # environments turned off, marks of revision, names of cleveref
+    (
+        r"\excludecomment{hid}\includecomment{seen}\begin{hid}a\end{hid}"
+        r"\begin{seen}b\end{seen}",
+        "b",
+    ),
+    (r"\added[id=B]{New.}\comment[id=B]{remark} \replaced[id=B]{on}{off}", "New. on"),
+    (
+        r"\crefname{equation}{Eq.}{Eqs.}\begin{align}x\label{a}\\y\label{b}\end{align}"
+        r"\cref{a}, \cref{a,b}.",
+        "$$\\begin{gathered}\nx \\\\\ny\n\\end{gathered}$$\n\nEq. (1), Eqs. (1) and (2).",
+    ),
+    # plain TeX
+    (r"a\hskip 1em b\hskip 1pt c\vskip 2pt d", "a bc\n\nd"),
+    (r"\def\BibX{B\kern-.05emib\kern 1ptX}\BibX", "BibX"),
+    (
+        r"\centerline{\bf DUST}\centerline{\bf IN SPACE}\centerline{A. Body}\bigskip "
+        r"Dust is old.\par\centerline{* * *}More.\item{a)} x\itemitem{b)} y\bye",
+        "# DUST IN SPACE\n\nDust is old.\n\n* * *\n\nMore.\n\n- a) x\n  - b) y",
+    ),
+]
+MORE += [
+    (tex + _WORKS, right)
+    for tex, right in [
+        (
+            r"\textcites{k}{l} and \parencites[see][]{k}{l}.",
+            "Body (1999) and Oe (2000).",
+        ),
+        (r"so it is; see, e.g., \cite{none} for a review.", "so it is."),
+        (r"it (Paper I; \citealt{none}; see also \citet{none}) is", "it (Paper I) is"),
+        (r"it is in Ref.~\cite{none} and Refs.~\cite{none}, with", "it is, with"),
+    ]
+]

@@ -17,7 +17,8 @@ from test_latex import ROWS
 
 PREAMBLE = r"""\documentclass{article}
 \usepackage[T1]{fontenc}\usepackage{lmodern}\input{glyphtounicode}\pdfgentounicode=1
-\usepackage{textcomp,xcolor,xspace,amsmath,graphicx,url,comment,xparse}
+\usepackage{textcomp,xcolor,xspace,amsmath,graphicx,url,comment,xparse,ifthen,etoolbox,units}
+\usepackage{gensymb}
 \usepackage[hidelinks]{hyperref}
 \pagestyle{empty}\parindent=0pt\hyphenpenalty=10000\textwidth=16cm
 \begin{document}
@@ -26,7 +27,7 @@ MARKED = re.compile(r"\$|[#`]|\*\*|\[\^|^[-\d]|^Figure|\n|http", re.MULTILINE)
 """What an answer has that is Markdown or maths and no word of the page."""
 
 CHOSEN = re.compile(
-    r"tabular|verbatim|bibliography|\\cite|\\[a-z]*ref\b|\\[hv]space|\\=|\\d\{|\\LaTeX"
+    r"table|tabular|verbatim|bibliography|\\cite|\\[a-z]*ref\b|\\[hv]space|\\=|\\d\{|\\LaTeX"
 )
 """What is left out or mended here on purpose, or that a PDF does not give back as a word."""
 

@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
-from cosmosage.latex import algorithms, maths
+from cosmosage.latex import algorithms, glossary, maths
 from cosmosage.latex.lexer import PARAGRAPH
-from cosmosage.latex.macros import command, take
+from cosmosage.latex.macros import Taken, command, take
 from cosmosage.latex.render import END_FILE, INNER, LINE, TABLES, TEXT, Reader
 from cosmosage.latex.structure import heading
 from cosmosage.latex.text import fill_inner
@@ -73,6 +73,11 @@ _SKIPPED = {
     "PACS": "front matter",
     "highlights": "front matter",
     "bmhead": "front matter",
+    "graphicalabstract": "front matter",
+    "IEEEbiography": "front matter",
+    "IEEEbiographynophoto": "front matter",
+    "biography": "front matter",
+    "splitdeluxetable": "table",
 }
 _LISTS = {
     "itemize": "itemize",
@@ -134,6 +139,7 @@ _PLAIN = {
     "refsection": "",
     "epigraphs": "",
     "letter": "m",
+    "interactive": "mm",
 }
 _ACKNOWLEDGMENTS = frozenset(
     "acknowledgments acknowledgements acknowledgment acknowledgement acks ack theacknowledgments"
@@ -165,47 +171,85 @@ def _begin(engine: Reader, _token: str) -> None:
         take(engine, "m" * (base != "tabular" or name != base) + "om")
         engine.paragraph()
         engine.push("environment", name, engine.table, close=_end_block)
+    elif name in engine.hidden:
+        _skip(engine, name, "comment")
     elif base in _SKIPPED and base not in engine.environments:
         _skip(engine, name, _SKIPPED[base])
     elif base in _FLOATS:
         _begin_float(engine, name, base)
-    elif base == "algorithmic":
-        engine.optional()
-        engine.paragraph()
-        engine.push("environment", name, engine.table, close=_end_block)
-        algorithms.begin(engine)
-    elif base == "abstract":
-        engine.push(
-            "environment", name, engine.tables[0], capture=True, close=_end_abstract
-        )
-        engine.optional()
-    elif base in ("thebibliography", "references"):
-        engine.push(
-            "environment", name, engine.tables[0], capture=True, close=_end_bibliography
-        )
-        take(engine, "m")
+    elif base in _OTHERS:
+        _OTHERS[base](engine, name)
     elif name in _INLINE and name not in engine.environments:
         option = "".join(engine.optional() or [])
         engine.lists.append(["inline", 0, _inline_mark(name, option)])
         engine.push("environment", name, engine.table, close=_end_inline_list)
     elif base in _LISTS:
         _begin_list(engine, name, _LISTS[base])
-    elif base in _ACKNOWLEDGMENTS and not engine.keep.acknowledgements:
+    elif base in _ACKNOWLEDGMENTS:
+        _begin_thanks(engine, name)
+    elif name in engine.environments:
+        engine.begin_user(name)
+    elif base in engine.theorems or base in _THEOREMS:
+        _begin_theorem(engine, name, base, engine.optional())
+    else:
+        _begin_plain(engine, name, base)
+
+
+def _begin_algorithmic(engine: Reader, name: str) -> None:
+    engine.optional()
+    engine.paragraph()
+    engine.push("environment", name, engine.table, close=_end_block)
+    algorithms.begin(engine)
+
+
+def _begin_abstract(engine: Reader, name: str) -> None:
+    engine.push(
+        "environment", name, engine.tables[0], capture=True, close=_end_abstract
+    )
+    engine.optional()
+
+
+def _begin_acronym(engine: Reader, name: str) -> None:
+    engine.optional()
+    close = glossary.end_list
+    engine.push("environment", name, engine.table, capture=True, close=close)
+
+
+def _begin_bibliography(engine: Reader, name: str) -> None:
+    engine.push(
+        "environment", name, engine.tables[0], capture=True, close=_end_bibliography
+    )
+    take(engine, "m")
+
+
+def _begin_restatable(engine: Reader, name: str) -> None:
+    note, kind = engine.optional(), engine.word()
+    # stated again, a theorem is the same
+    engine.define("\\" + engine.word(), Taken("s"), True)
+    _begin_theorem(engine, name, kind, note)
+
+
+_OTHERS = {
+    "algorithmic": _begin_algorithmic,
+    "abstract": _begin_abstract,
+    "acronym": _begin_acronym,
+    "thebibliography": _begin_bibliography,
+    "references": _begin_bibliography,
+    "restatable": _begin_restatable,
+}
+
+
+def _begin_thanks(engine: Reader, name: str) -> None:
+    engine.front_open = False
+    if engine.keep.acknowledgements:
+        engine.paragraph()
+        heading(engine, 1, "Acknowledgments")
+        engine.push("environment", name, engine.table, close=_end_block)
+    else:
         frame = engine.push(
             "environment", name, engine.table, capture=True, close=_drop_thanks
         )
         frame.columns = len(engine.notes)
-    elif base in _ACKNOWLEDGMENTS:
-        engine.front_open = False
-        engine.paragraph()
-        heading(engine, 1, "Acknowledgments")
-        engine.push("environment", name, engine.table, close=_end_block)
-    elif name in engine.environments:
-        engine.begin_user(name)
-    elif base in engine.theorems or base in _THEOREMS:
-        _begin_theorem(engine, name, base)
-    else:
-        _begin_plain(engine, name, base)
 
 
 def _begin_display(engine: Reader, name: str, base: str) -> None:
@@ -251,12 +295,12 @@ def _begin_plain(engine: Reader, name: str, base: str) -> None:
     if base in _PLAIN:
         take(engine, _PLAIN[base])
     else:
-        if base != "proof":
+        if base not in ("proof", "IEEEproof"):
             engine.drop(
                 f"\\begin{{{name[:60]}}}", "unknown environment; its text is kept"
             )
         given = engine.optional() if engine.peek() == "[" else None
-        if base == "proof":
+        if base in ("proof", "IEEEproof"):
             engine.paragraph()
             engine.push("environment", name, engine.table, close=_end_block)
             engine.stack.extend(reversed(["**", *(given or ["Proof"]), ".** "]))
@@ -321,6 +365,13 @@ def _end_bibliography(engine: Reader, _frame: Any, captured: list[str]) -> None:
     for item in items[1:]:
         key, _, text = item.partition("\x0c")
         engine.items.setdefault(key.strip(), text.strip()[:600])
+
+
+@command(TEXT, "excludecomment includecomment")
+def _excludecomment(engine: Reader, token: str) -> None:
+    """The comment package's environments that are shown or not, as the author turns them."""
+    name = engine.word()
+    (engine.hidden.add if token == "\\excludecomment" else engine.hidden.discard)(name)
 
 
 @command(TEXT, "bibitem")
@@ -389,17 +440,23 @@ def _end_list(engine: Reader, frame: Any, _captured: list[str]) -> None:
         engine.paragraph()
 
 
-def _begin_theorem(engine: Reader, name: str, base: str) -> None:
+def _begin_theorem(
+    engine: Reader, name: str, base: str, note: list[str] | None
+) -> None:
     shown, counter = engine.theorems.get(base, (_THEOREMS.get(base, base), base))
-    note = engine.optional()
     number = ""
     engine.paragraph()
     engine.push("environment", name, engine.table, close=_end_theorem)
-    if name == base and counter:
+    if not name.endswith("*") and counter:
         engine.step(counter)
         number = " " + engine.current[0]
         engine.current = (engine.current[0], shown.lower())
     engine.out.append(f"**{shown}{number}**")
+    if note and re.match(r"\s*(?:name|label|restate)\s*=", note[0]):
+        settings = "".join(note)
+        engine.label(re.findall(r"label\s*=\s*\{?([^,{}\s]+)", settings))
+        given = re.search(r"name\s*=\s*\{?([^,{}]+)", settings)
+        note = engine.tokens(given[1]) if given else None
     if note:
         engine.stack.extend(reversed([" (", *note, ")", ". "]))
     else:

@@ -26,8 +26,9 @@ _NUMBER = re.compile(r"\s*=?\s*([+-]?)\s*(\d+)\s?")
 _CODE = re.compile(r"\s*=?\s*(?:\"([0-9A-F]+)|'([0-7]+)|`(.))\s?", re.S)
 _BLANKS = re.compile(r"\s+")
 _DIMENSION = re.compile(
-    r"\s*=?\s*[+-]?\s*(?:\d+[.,]?\d*|[.,]\d+)?\s*"
-    r"(?:(?:true\s*)?(?:pt|cm|mm|in|ex|em|bp|pc|dd|cc|sp|mu|px|fil+)\b\s?)?"
+    r"\s*=?\s*[+-]?\s*(?:(?:\d+[.,]?\d*|[.,]\d+)\s*"
+    r"(?:(?:true\s*)?(?:pt|cm|mm|in|ex|em|bp|pc|dd|cc|sp|mu|px|fil+)\s?)?"
+    r"|(?:pt|cm|mm|in|ex|em|bp|pc|dd|cc|sp|mu|px|fil+)\b\s?)?"
 )
 
 
@@ -151,6 +152,10 @@ class Expander:  # pylint: disable=too-many-public-methods
         self._total_limit += 4 * len(tokens)
         self._scan_limit += 5 * len(tokens)
         self._pushed_limit += PUSHED_PER_CHARACTER * len(source)
+
+    def tokens(self, source: str) -> list[str]:
+        """The tokens of a piece of source that was put together from others."""
+        return tokenise(source, self.raw)
 
     def drop(self, what: str, why: str) -> None:
         """Note that something was not taken over."""

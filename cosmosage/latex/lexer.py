@@ -146,7 +146,10 @@ def _keep_raw(source: str, raw: list[str]) -> str:
                 out.append(whole)
                 continue
             silent = environment in ("filecontents", "comment", "sagesilent")
-            code = _OPTIONS.sub("", source[position:end]).strip("\n")
+            code = source[position:end]
+            if environment == "lstlisting" and "caption" in code[:500]:
+                out.append(_captioned(code))
+            code = _OPTIONS.sub("", code).strip("\n")
             position = end + len(ending)
             fenced = "" if silent else _mark(f"```\n{code}\n```", raw)
             out.append(f"\\rawcode{{{fenced}}}" if fenced else "")
@@ -166,6 +169,21 @@ def _keep_raw(source: str, raw: list[str]) -> str:
             out.append("\\href{}")
     out.append(source[position:])
     return "".join(out)
+
+
+_CAPTION = re.compile(
+    r"^[ \t]*\[[^\]]*?\bcaption\s*=\s*(?:\{((?:[^{}]|\{[^{}]*\})*)\}|([^,\]]*))"
+)
+_LABEL = re.compile(r"^[ \t]*\[[^\]]*?\blabel\s*=\s*\{?([^,\]}\s]+)")
+
+
+def _captioned(code: str) -> str:
+    """The caption and the label among the settings of a listing, as a command of ours."""
+    caption, label = _CAPTION.match(code), _LABEL.match(code)
+    if not caption:
+        return ""
+    shown = caption[1] or caption[2] or ""
+    return f"\\lstcaption{{{shown}}}{{{label[1] if label else ''}}}"
 
 
 def _mark(text: str, raw: list[str]) -> str:

@@ -400,6 +400,10 @@ def _pointed(engine: Any, command: str, keys: str) -> str:
         # a label's name often tells what it is of
         noun = names[0].partition(":")[0].lower()[:3]
         return f"{_PREFIXES.get(noun, 'section')} {GAP}" if nouns else GAP
+    if command == "subref":
+        # a part of the figure that is spoken of
+        letter = re.search("[a-z]$", known[0][0])
+        return f"({letter[0]})" if letter else known[0][0]
     groups: dict[str, list[str]] = {}
     for number, kind in known:
         groups.setdefault(kind if nouns else "", []).append(number)

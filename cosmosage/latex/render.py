@@ -88,6 +88,9 @@ class Found:
         nouns: the author's (singular, plural) for (cref or Cref, kind of thing).
         notes: footnotes and captions that wait for the end of their paragraph.
         items: key to rendered entry of the bibliography.
+        acronyms: key to short and long form, and their plurals where they are not regular.
+        hidden: environments that an author has turned off.
+        spelt: keys of the acronyms that have been written in full.
     """
 
     def __init__(self) -> None:
@@ -98,12 +101,16 @@ class Found:
         self.notes: list[str] = []
         self.note_count = 0
         self.title = ""
+        self.title_bold = False
         self.abstract = ""
         self.sections: list[tuple[int, str]] = []
         self.titles: dict[str, str] = {}
         self.nouns: dict[tuple[str, str], tuple[str, str]] = {}
         self.aliases: dict[str, str] = {}
         self.items: dict[str, str] = {}
+        self.acronyms: dict[str, tuple[list[str], list[str], str, str]] = {}
+        self.spelt: set[str] = set()
+        self.hidden: set[str] = set()
         self.bibliographies: list[str] = []
 
 
@@ -295,6 +302,8 @@ class Reader(Expander, Found):
         values = [self.counters.get(name, 0) for name in names]
         if self.appendix:
             first = numeral(values[0], "Alph")
+            if self.document_class.startswith("revtex"):
+                return " ".join([first or "0", *map(str, values[1:])])
         elif self.document_class.startswith("revtex"):
             first = numeral(values[0], "Roman")
             styles = ("Roman", "Alph", "arabic", "alph")

@@ -2,6 +2,7 @@
 
 import re
 
+from cosmosage.latex import notation
 from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import command, numeral, take
 from cosmosage.latex.references import cited
@@ -67,6 +68,7 @@ def _usepackage(engine: Reader, _token: str) -> None:
         if name in ("natbib", "cite", "biblatex", "cleveref"):
             engine.options += "," + options
         _load_style(engine, name)
+        notation.load(engine, name)
 
 
 def _load_style(engine: Reader, name: str) -> None:
@@ -148,7 +150,7 @@ def _title(engine: Reader, _token: str) -> None:
 
     def done(text: str) -> None:
         if text.strip():
-            engine.title = engine.title or text
+            engine.title = engine.title or re.sub(r"\[\^\d+\]", "", text)
         engine.note_count, engine.notes = count, notes
 
     count, notes = engine.note_count, list(engine.notes)
@@ -207,7 +209,7 @@ def heading(engine: Reader, level: int, text: str) -> None:
     engine.paragraph()
 
 
-@command(TEXT, "paragraph subparagraph")
+@command(TEXT, "paragraph subparagraph bmhead")
 def _run_in(engine: Reader, _token: str) -> None:
     engine.star()
     engine.optional()
@@ -223,6 +225,7 @@ def _run_in(engine: Reader, _token: str) -> None:
 
 @command(TEXT, "appendix appendices")
 def _appendix(engine: Reader, _token: str) -> None:
+    engine.star()
     engine.appendix = True
     engine.counters.update(section=0, subsection=0, subsubsection=0, chapter=0)
     engine.within.pop("section", None)
@@ -298,12 +301,13 @@ def _label(engine: Reader, _token: str) -> None:
 @command(
     TEXT,
     "ref eqref autoref cref Cref pageref nameref vref Vref subref fullref labelcref Autoref"
-    " crefrange Crefrange",
+    " crefrange Crefrange cpageref Cpageref labelcpageref",
 )
 def _ref(engine: Reader, token: str) -> None:
     engine.star()
     engine.optional()
     keys = engine.word()
+    token = token if "page" not in token else "\\pageref"
     if token.endswith("range"):
         keys += "," + engine.word()
     engine.references.append((token[1:], keys))
@@ -316,13 +320,19 @@ def _ref(engine: Reader, token: str) -> None:
     " citenum Citealt Citealp Citeauthor textcite parencite Textcite Parencite autocite Autocite"
     " footcite supercite fullcite citefullauthor shortcite citetalias citepalias onlinecite"
     " citename citeN citeNP citeA citeANP shortciteN possessivecite citenp citeauthoryear"
-    " posscitet smartcite cites citeasnoun markcite",
+    " posscitet smartcite cites citeasnoun markcite parencites textcites Textcites autocites"
+    " Autocites Parencites footcites supercites citetitle citeurl citedate",
 )
 def _cite(engine: Reader, token: str) -> None:
     engine.star()
-    while engine.optional() is not None:
-        pass
-    keys = [key.strip() for key in engine.word().split(",")]
+    several = token.endswith("cites")
+    if several and token != "\\cites":
+        token = token[:-1]
+    keys: list[str] = []
+    while not keys or several and engine.peek() in ("{", "["):
+        while engine.optional() is not None:
+            pass
+        keys += [key.strip() for key in engine.word().split(",")]
     left = "".join(engine.out[-4:])[-40:]
     engine.citations.append(cited(token[1:], keys, left))
     engine.out.append(f"\x01{len(engine.citations) - 1}\x01")
@@ -350,7 +360,7 @@ def _citestyle(engine: Reader, token: str) -> None:
 def _crefname(engine: Reader, token: str) -> None:
     kind = engine.word()
     names = (engine.plain(engine.argument()), engine.plain(engine.argument()))
-    engine.nouns[token[1:], kind] = names
+    engine.nouns[token[1:5], kind] = names
 
 
 @command(TEXT, "defcitealias")
@@ -397,6 +407,23 @@ def _subfloat(engine: Reader, _token: str) -> None:
     if second := engine.optional():
         caption = second
     _captioned(engine, _float_kind(engine), caption or [], True)
+
+
+@command(TEXT, "subcaptionbox")
+def _subcaptionbox(engine: Reader, _token: str) -> None:
+    engine.star()
+    engine.optional()
+    caption = engine.argument()
+    take(engine, "oo")
+    _captioned(engine, _float_kind(engine), caption, True)
+
+
+@command(TEXT, "lstcaption")
+def _lstcaption(engine: Reader, _token: str) -> None:
+    """What the lexer makes of the settings of a listing."""
+    caption, label = engine.argument(), engine.word()
+    _captioned(engine, "listing", caption, False)
+    engine.label([label])
 
 
 def _captioned(engine: Reader, kind: str, argument: list[str], part: bool) -> None:
@@ -455,6 +482,12 @@ def _item(engine: Reader, _token: str) -> None:
         engine.stack.extend(reversed(label))
 
 
+@command(TEXT, "itemitem")
+def _itemitem(engine: Reader, _token: str) -> None:
+    """Plain TeX's item within an item."""
+    engine.out.append(LINE + INDENT + "- ")
+
+
 def _inline_item(engine: Reader, label: list[str] | None) -> None:
     """An item within a sentence: its number or its own label, and the sentence goes on."""
     engine.out.append(" ")
@@ -470,16 +503,26 @@ def _inline_item(engine: Reader, label: list[str] | None) -> None:
         engine.out.append(f"{before}{number}{after} ")
 
 
-@command(TEXT, "newtheorem declaretheorem spnewtheorem")
-def _newtheorem(engine: Reader, token: str) -> None:
+@command(TEXT, "declaretheorem")
+def _declaretheorem(engine: Reader, _token: str) -> None:
+    options = "".join(engine.optional() or [])
+    name = engine.word()
+    options += "," + "".join(engine.optional() or [])
+    given = re.search(r"(?:name|title|heading)\s*=\s*([^,]+)", options)
+    shown = given[1].strip("{} ") if given else name.capitalize()
+    shared = re.search(r"(?:sibling|numberlike|share\w+)\s*=\s*(\w+)", options)
+    outer = re.search(r"(?:numberwithin|parent|within)\s*=\s*(\w+)", options)
+    counter = "" if re.search(r"numbered\s*=\s*(?:no|false)", options) else name
+    if shared:
+        counter = engine.theorems.get(shared[1], ("", shared[1]))[1]
+    elif outer:
+        engine.within[name] = outer[1]
+    engine.theorems[name] = (shown, counter)
+
+
+@command(TEXT, "newtheorem spnewtheorem")
+def _newtheorem(engine: Reader, _token: str) -> None:
     starred = engine.star()
-    if token == "\\declaretheorem":
-        options = "".join(engine.optional() or [])
-        name = engine.word()
-        given = re.search(r"name\s*=\s*([^,]+)", options)
-        shown = given[1].strip("{} ") if given else name.capitalize()
-        engine.theorems[name] = (shown, name)
-        return
     name = engine.word()
     shared = engine.optional()
     shown = engine.plain(engine.argument())

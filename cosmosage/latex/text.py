@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 from cosmosage.latex import maths
-from cosmosage.latex.expand import STOP
+from cosmosage.latex.expand import STOP, Macro
 from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import Taken, command, numeral
 from cosmosage.latex.render import (
@@ -170,12 +170,33 @@ def _char(engine: Reader, _token: str) -> None:
         engine.out.append(chr(code))
 
 
-@command(TEXT, "SI si num qty ang unit SIrange qtyrange numrange")
+@command(
+    TEXT,
+    "SI si num qty ang unit SIrange qtyrange numrange SIlist qtylist numlist qtyproduct"
+    " numproduct",
+)
 def _quantity(engine: Reader, token: str) -> None:
     if token == "\\qty" and engine.peek() != "{":
         return
     plain, formula, raised = quantity(engine, token)
     engine.out.append(engine.formula(f"${formula}$") if raised else plain)
+
+
+@command(TEXT, "DeclareSIUnit")
+def _declare_unit(engine: Reader, _token: str) -> None:
+    engine.optional()
+    name, body = engine.name(), engine.argument()
+    if name and not any(name in table for table in engine.tables):
+        engine.define(name, Macro(name, [], body), True)
+
+
+@command(TEXT, "unitfrac")
+def _unitfrac(engine: Reader, _token: str) -> None:
+    value = engine.optional()
+    upper, lower = engine.argument(), engine.argument()
+    engine.stack.extend(
+        reversed([*([*value, " "] if value else []), *upper, "/", *lower])
+    )
 
 
 @command(TEXT, "nicefrac sfrac textfrac")
@@ -231,8 +252,8 @@ TEXT.update(
             " correspondingauthor orcid orcidlink inst keywords pacs received accepted revised"
             " published submitted submitjournal journalinfo shorttitle shortauthors titlerunning"
             " authorrunning slugcomment offprints collaboration nocollaboration preprint"
-            " subjectheadings subjclass reportno dedicated curraddr urladdr ead cortext fntext"
-            " tnotetext corref fnref tnoteref institution homepage authorcontributions"
+            " subjectheadings subclass subjclass reportno dedicated curraddr urladdr ead cortext"
+            " fntext tnotetext corref fnref tnoteref institution homepage authorcontributions"
             " eprint journal volume issue pubyear runningtitle runningauthor"
             " altaffiliation arxivnumber emailAdd keyword speaker"
             " authornote ccsdesc setcopyright acmDOI lefttitle righttitle headnote kword"
@@ -240,7 +261,7 @@ TEXT.update(
             "altaffiltext shortauthor": "om",
             "authoremail addtoauthor authorinfo affilnote": "m",
             # changes, to-dos and what is struck out
-            "todo deleted explain sout st xout fxnote marginpar marginnote missingfigure"
+            "comment todo deleted explain sout st xout fxnote marginpar marginnote missingfigure"
             " sidenote": "om",
             # boxes and colours: the last argument is what they hold
             "textcolor": "om",
@@ -254,13 +275,13 @@ TEXT.update(
             "adjustbox foreignlanguage selectlanguage": "om",
             "multicolumn": "mm",
             "multirow": "omomo",
-            "highlight": "o",
+            "highlight added": "o",
             "includepdf pgfplotsset tikz pgfimage": "om",
             "cline cmidrule specialrule": "pm",
             "figurenum tablenum tablewidth tablecolumns tabletypesize tablenotemark": "om",
             "tablenotetext": "mm",
             "tablecomments tablerefs tabletail tablefirsthead tablelasthead": "m",
-            "dataset": "o",
+            "edit onlfig onltab": "m",
             "lstnewenvironment": "moomm",
             "DefineVerbatimEnvironment inputminted": "omm",
             "newminted newtcblisting": "omm",
@@ -283,11 +304,11 @@ TEXT.update(
             " raggedleft flushleft flushright indent noindent sloppy fussy hfill vfill hfil vfil"
             " footnotesize onehalfspacing doublespacing singlespacing tableofcontents listoffigures"
             " listoftables linenumbers nolinenumbers normalmarginpar reversemarginpar balance"
-            " startlongtable printindex frontmatter mainmatter backmatter added"
+            " startlongtable printindex frontmatter mainmatter backmatter"
             " FloatBarrier hline toprule midrule bottomrule notag nonumber displaystyle textstyle"
             " scriptstyle raggedbottom flushbottom frenchspacing nonfrenchspacing doublespace"
             " singlespace allowdisplaybreaks sloppypar MakeLowercase lowercase nocorr"
-            " centerline leftline rightline line topmargin limits nolimits left right bibfont"
+            " topmargin limits nolimits left right bibfont"
             " acknowledgmentsname noaffiliation notoc tighten newblock"
             " preprintnumber and And AND textcircled smash"
             " null mathstrut qed qedhere qedsymbol BooleanTrue BooleanFalse NoValue mathsurround"
@@ -322,6 +343,43 @@ def _small_capitals(engine: Reader, token: str) -> None:
             return
 
 
+@command(TEXT, "hspace hskip vskip")
+def _skip(engine: Reader, token: str) -> None:
+    """A space that is seen parts words; one downwards ends the paragraph."""
+    if maths.is_wide(engine, token) and token != "\\vskip":
+        engine.out.append(" ")
+    if token == "\\vskip":
+        engine.paragraph()
+
+
+@command(TEXT, "centerline leftline rightline line")
+def _line_of_text(engine: Reader, token: str) -> None:
+    """Plain TeX's box as wide as the page: a line of its own; the first ones are the title."""
+    argument = engine.argument()
+    before = "" if engine.document_class else "".join(engine.out).strip(" \n\f")
+    if token == "\\centerline" and not engine.document_class and not before:
+        if engine.front_open and not engine.captures:
+            bold = "\\bf" in argument
+            if not engine.title or bold and engine.title_bold:
+                engine.title_bold = bold
+                engine.capture(argument, lambda text: _more_title(engine, text))
+            return
+    engine.paragraph()
+    engine.stack.extend(reversed([*argument, "\\par"]))
+
+
+def _more_title(engine: Reader, text: str) -> None:
+    engine.title = f"{engine.title} {text.strip()}".strip()
+
+
+@command(TEXT, "dataset")
+def _dataset(engine: Reader, _token: str) -> None:
+    """AASTeX's link to data prints its name, older versions' its text."""
+    name, link = engine.optional(), engine.argument()
+    address = any(part[0] == "\x02" or "//" in part for part in link)
+    engine.stack.extend(reversed(name if name and address else link))
+
+
 @command(TEXT, "enquote")
 def _enquote(engine: Reader, _token: str) -> None:
     engine.star()
@@ -333,6 +391,10 @@ def _software(engine: Reader, token: str) -> None:
     """AASTeX's last paragraphs, under the word that it prints."""
     engine.optional()
     argument = engine.argument()
+    if re.search(r"(?i)facilit(?:y|ies): *$", "".join(engine.out[-6:])):
+        # the old class prints no word, so its users wrote one
+        engine.stack.extend(reversed(argument))
+        return
     engine.paragraph()
     if any(part.strip("{} ") for part in argument):
         engine.out.append(token[1:].capitalize() + ": ")

@@ -27,7 +27,22 @@ _SEVERAL = re.compile(rf"{HOLE}(?:[ ,;-]{{0,9}}{HOLE})+")
 _HOLES = [
     (re.compile(core), re.compile(pattern), instead)
     for core, pattern, instead in (
+        (
+            rf" {HOLE}",
+            r"(?:,? (?:e\.g\.,?|cf\.|see))? "
+            r"(?:(?:in|by|of|from|see(?: also)?|following|with|to|and|or),? )?"
+            rf"(?:in|by|of|from|see(?: also)?|following|with|to|and|or|[Rr]efs?\.?"
+            rf"|[Rr]eferences?) {HOLE}(?:,?(?: and)? (?:[Rr]efs?\.? )?{HOLE})*"
+            r"(?= ?[.,;:)\]])",
+            "",
+        ),
         (rf"[(\[] ?{HOLE}", rf"(?<=[(\[]) ?{HOLE} ?[,;]? ?", ""),
+        (
+            rf" {HOLE} for",
+            rf"[;,] (?:see,? |also |e\.g\.,? )*{HOLE} for (?:an? )?(?:\w+ )?"
+            r"(?:reviews?|details|overviews?|discussions?)(?=[.,;)])",
+            "",
+        ),
         # what led to it leads to what follows: "(e.g. [3], and Body 1999)"
         (
             rf" {HOLE}",
@@ -41,15 +56,8 @@ _HOLES = [
             "",
         ),
         (
-            rf" {HOLE}",
-            rf" (?:in|by|of|from|see(?: also)?|following|with|to|and|or|[Rr]efs?\.?"
-            rf"|[Rr]eferences?) {HOLE}"
-            r"(?= ?[.,;:)])",
-            "",
-        ),
-        (
             rf"[Rr]ef(?:s?\.|erences?) ?{HOLE}",
-            rf" ?\b(?:[Rr]efs?\.|[Rr]eferences?) ?{HOLE}",
+            rf" ?\b(?:[Rr]efs?\.|[Rr]eferences?) ?{HOLE} ?",
             " ",
         ),
         (HOLE, rf"([,;]) ?{HOLE} ?(?=[,;.])", ""),
@@ -171,7 +179,9 @@ def _close_holes(text: str) -> str:
             text = pattern.sub(instead, text)
     if _EMPTY_CORE.search(text):
         text = _EMPTY.sub("", text)
-    return re.sub(r"(?<=[(\[])[ ,;]+(?=\w)", "", text)
+    text = re.sub(r"et al\.\.(?!\.)", "et al.", text)
+    text = re.sub(r"(?<=[(\[])[ ,;]+(?=\w)", "", text)
+    return re.sub(r" ?[,;]+ ?(?=[)\]]|\.(?:\s|$))", "", text)
 
 
 def _close_gaps(text: str) -> str:
