@@ -42,6 +42,10 @@ _OWN = re.compile(
 )
 
 
+_MAY_BE_OWN = ("lstnewenv", "VerbatimE", "newminted", "tcblisting", "\\MakeShortV")
+_MAY_BE_OWN += ("\\DefineShortV", "ShortInline")
+
+
 class Raw(list[str]):
     """What is not TeX, by number; and what the document made to hold more of it."""
 
@@ -97,7 +101,7 @@ def tokenise(source: str, raw: list[str]) -> list[str]:
     if "\r" in source:
         source = source.replace("\r\n", "\n").replace("\r", "\n")
     source = without(source, _CONTROLS + "\ufeff")
-    if isinstance(raw, Raw) and _OWN.search(source):
+    if isinstance(raw, Raw) and any(name in source for name in _MAY_BE_OWN):
         source = raw.learn(source)
     signs = isinstance(raw, Raw) and raw.signs
     if signs or any(name in source for name in _MAY_BE_RAW):

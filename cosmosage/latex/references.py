@@ -31,8 +31,10 @@ _BRACKETED = frozenset(
 _PLAIN = _BRACKETED | {"footcite", "supercite"}
 # all that can print a name or a year; the others only ever stand in brackets
 _SHOWN = frozenset(
-    {*_TEXTUAL, *_BARE, *_AUTHOR, *_OPEN, "citetalias", "citeyearpar", "citeyear"}
+    {*_TEXTUAL, *_BARE, *_AUTHOR, *_OPEN, *_BRACKETED}
+    | {"citetalias", "citeyearpar", "citeyear"}
 )
+_CITED, _FORMULA = re.compile("\x01[0-9]+\x01"), re.compile("\x03[0-9]+\x03")
 _WORD_BEFORE = re.compile(
     r"(?i)(?:^|[\s(])(?:in|by|of|from|see|with|to|following|than|and|or|like|via|on|under|since"
     r"|such as|see also|(?:in|by|of|from|see),? e\. ?g\.,?|refs?\.?|references?)$"
@@ -69,10 +71,10 @@ _LOWER = ("section", "subsection", "subsubsection", "chapter", "item", "footnote
 _MARK = re.compile("\x04([0-9]+)\x04")
 _ITEMS = re.compile("(?:\\(\x04[0-9]+\x04\\)|\x04[0-9]+\x04)(?:[a-z]\\b)?")
 _MARKS = re.compile(
-    r"(?P<lead>\b(?P<noun>[A-Z][a-z]*)s(?P<dot>\.?) ?)?"
     rf"{_ITEMS.pattern}(?:(?: ?[,;] ?(?:and |or |& )?| (?:and|or|to|&|through) | ?-+ ?)"
     rf"{_ITEMS.pattern})+"
 )
+_LEAD = re.compile(r"\b([A-Z][a-z]*)s(\.?) ?$")
 _PREFIXES = {
     **{"fig": "figure", "tab": "table", "eq": "equation", "eqn": "equation"},
     **{"app": "appendix", "alg": "algorithm", "thm": "theorem", "lem": "lemma"},
@@ -113,7 +115,7 @@ def wanted_items(bbl: str, citations: list[Citation]) -> str:
     wanted = {
         key
         for citation in citations
-        if citation.word and citation.command in _SHOWN | _BRACKETED
+        if citation.word and citation.command in _SHOWN
         for key in citation.keys
     }
     head, *items = _ITEM.split(bbl)
@@ -307,41 +309,35 @@ def _shown(
     aliases: dict[str, str],
 ) -> str:
     command = citation.command
-    if not citation.word or command not in _SHOWN | _BRACKETED:
+    if not citation.word or command not in _SHOWN:
         return HOLE
-    left = re.sub("\x01[0-9]+\x01", "Xx", re.sub("\x03[0-9]+\x03", "x", left))
+    left = _CITED.sub("Xx", _FORMULA.sub("x", left))
     inside = left.rfind("(") > left.rfind(")") or left.rfind("[") > left.rfind("]")
     before = left[max(left.rfind("("), left.rfind("[")) + 1 :]
-    after = re.split(r"[)\]]", re.sub("\x01[0-9]+\x01", "", right))[0]
+    after = re.split(r"[)\]]", _CITED.sub("", right))[0] if inside else ""
     said = inside and not (
         _SAYS_NOTHING.fullmatch(before) and _SAYS_NOTHING.fullmatch(after)
     )
     if command == "citetalias":
         return " and ".join(aliases.get(key, "") for key in citation.keys) or HOLE
-    led = any(
-        _WORD_BEFORE.search(text) for text in (left, _LIST.sub("", left).rstrip())
-    )
-    if said and not led:
-        # "(see however [3] for doubts)", "(e.g. [3] finds none)"; "(M 31; [3])" is none
-        led = after[:2].strip()[:1].isalpha() and (
-            re.match(r" (?:for|who|where|that|which)\b", after) is not None
-            if re.match(r"see\b", before, re.I)
-            else _SAYS_NOTHING.fullmatch(before) is not None
-            and re.match(r" (?:and|or|for|in|see|therein)\b", after) is None
-        )
     if command in _OPEN or command in _BRACKETED:
         starts = not left or (
             _SENTENCE_END.search(left) is not None
             and re.match(r"\s+[a-z]", right) is not None
         )
-        word = led or starts or by_name and command in _OPEN and len(citation.keys) < 3
+        named = by_name and command in _OPEN and len(citation.keys) < 3
+        word = named or starts or _is_led(left)
         if inside:
-            word = said and led and command in _OPEN
+            word = said and command in _OPEN and _is_led(left, before, after)
         if not word or not inside and re.match(r"\s*\)", right):
             return HOLE
     elif inside and command in _BARE | _TEXTUAL:
-        closes = re.search(r"[,;]$", before) is not None and not after.strip(" .,;")
-        if not said or not led and (command in _BARE or closes):
+        closes = before[-1:] in (",", ";") and not after.strip(" .,;")
+        if (
+            not said
+            or (command in _BARE or closes)
+            and not _is_led(left, before, after)
+        ):
             return HOLE
     elif command in ("citeyearpar", "citeyear"):
         years = [names.of(key)[1] for key in citation.keys]
@@ -366,26 +362,49 @@ def _shown(
     return NAMED + listed
 
 
+def _is_led(left: str, before: str = "", after: str = "") -> bool:
+    """Whether a citation is a word by what stands around it: all, or that in its bracket."""
+    if _WORD_BEFORE.search(left) or (
+        left.endswith(("Xx", "Xx,", "Xx;", "Xx and"))
+        and _WORD_BEFORE.search(_LIST.sub("", left).rstrip())
+    ):
+        return True
+    # "(see however [3] for doubts)", "(e.g. [3] finds none)"; "(M 31; [3])" is none
+    if not after[:2].strip()[:1].isalpha():
+        return False
+    if re.match(r"see\b", before, re.I):
+        return re.match(r" (?:for|who|where|that|which)\b", after) is not None
+    return (
+        _SAYS_NOTHING.fullmatch(before) is not None
+        and re.match(r" (?:and|or|for|in|see|therein)\b", after) is None
+    )
+
+
 def point(engine: Any, text: str) -> str:
     """Put numbers where the references' marks are."""
     if "\x04" not in text:
         return text
 
-    def listed(match: re.Match[str]) -> str:
-        """References that share a noun: those that nothing tells are left out."""
-        items = [_MARK.sub(shown, item) for item in _ITEMS.findall(match[0])]
-        known = [item for item in items if GAP not in item]
-        if known and len(known) < len(items):
-            lead = match["lead"] or ""
-            if lead and len(known) == 1:
-                lead = f"{match['noun']}{match['dot']} "
-            return lead + _listed(known)
-        return _MARK.sub(shown, match[0])
-
     def shown(match: re.Match[str]) -> str:
         return _pointed(engine, *engine.references[int(match[1])])
 
-    return _MARK.sub(shown, _MARKS.sub(listed, text))
+    pieces: list[str] = []
+    done = 0
+    labels = engine.labels
+    if all(keys in labels or "," in keys for _, keys in engine.references):
+        return _MARK.sub(shown, text)
+    for match in _MARKS.finditer(text):
+        items = [_MARK.sub(shown, item) for item in _ITEMS.findall(match[0])]
+        known = [item for item in items if GAP not in item]
+        if not known or len(known) == len(items):
+            continue
+        # those that nothing tells are left out; one figure is no figures
+        before = text[done : match.start()]
+        if len(known) == 1 and (lead := _LEAD.search(before, len(before) - 20)):
+            before = f"{before[: lead.start()]}{lead[1]}{lead[2]} "
+        pieces += (before, _listed(known))
+        done = match.end()
+    return _MARK.sub(shown, "".join([*pieces, text[done:]]))
 
 
 def _pointed(engine: Any, command: str, keys: str) -> str:

@@ -28,7 +28,13 @@ _HOLES = [
     (re.compile(core), re.compile(pattern), instead)
     for core, pattern, instead in (
         (
-            rf" {HOLE}",
+            rf" {HOLE}(?:"
+            + "|".join(
+                rf"(?<={word} {HOLE})"
+                for word in r"\bin \bby \bof from \bsee also wing with \bto \band \bor s\. f\."
+                r" ence nces ef efs".split()
+            )
+            + r")(?: ?[.,;:)\]]| and\b)",
             r"(?:,? (?:e\.g\.,?|cf\.|see))? "
             r"(?:(?:in|by|of|from|see(?: also)?|following|with|to|and|or),? )?"
             rf"(?:in|by|of|from|see(?: also)?|following|with|to|and|or|[Rr]efs?\.?"
@@ -45,7 +51,7 @@ _HOLES = [
         ),
         # what led to it leads to what follows: "(e.g. [3], and Body 1999)"
         (
-            rf" {HOLE}",
+            rf" {HOLE}(?<=[.,eo] {HOLE})(?: ?[,;]| and\b| or\b)",
             r"\b((?:e\. ?g\.|i\. ?e\.|cf\.|see|also|for example|for instance),? )"
             rf"{HOLE}(?: ?[,;] ?| (?=and\b|or\b))(?:(?:and|or)\b[, ]*)?(?=[\w\"'\x03])",
             r"\1",
@@ -64,12 +70,18 @@ _HOLES = [
         # a parenthesis between dashes; a dash, a note's mark or a stop that followed at once
         (rf"- ?{HOLE}", rf" ?--+ ?{HOLE} ?--+(?= ?[,.;:)])", ""),
         (rf"{HOLE} ?[-[]", rf" ?{HOLE}(?=---?\S)| ?{HOLE} ?(?=\[\^)", ""),
-        (rf"[.!?] ?{HOLE}", rf"(?<=[.!?]) ?{HOLE} ?\.", ""),
+        (
+            rf"{HOLE}(?:(?<=[.!?] {HOLE})|(?<=[.!?]{HOLE}))",
+            rf"(?<=[.!?]) ?{HOLE} ?\.",
+            "",
+        ),
         (rf"{HOLE} ?[.,;:!?)\]]", rf" ?{HOLE}(?= ?[.,;:!?)\]]) ?", ""),
         (HOLE, rf" ?{HOLE} ?", " "),
     )
 ]
 _EMPTY_CORE = re.compile(r"\([ ,;]{0,9}\)|\[[ ,;]{0,9}\]")
+_DANGLING_PAIRS = "(, (; [, [; ,) ;) ,] ;] ,. ;.".split() + [", )", "; )", ", .", "; ."]
+_DANGLING = re.compile(r"(?<=[(\[]) ?[,;][ ,;]*(?=\w)| ?[,;]+ ?(?=[)\]]|\.(?:\s|$))")
 _EMPTY = re.compile(r" ?\([ ,;]{0,9}\)| ?\[[ ,;]{0,9}\]")
 _NOUN = (
     r"(?:[Ff]ig(?:ure|s|ures)?\.?|FIG\.|FIGURE|[Tt]ab(?:le|les|s)?\.?"
@@ -172,16 +184,20 @@ def _around(text: str, marks: str, mend: Callable[[str], str]) -> str:
 def _close_holes(text: str) -> str:
     """Take away the punctuation that held a citation."""
     if NAMED in text:
-        text = _NAMED_NOUN.sub("", _UNNAMED.sub(r"\1", text)).replace(NAMED, "")
+        if HOLE in text:
+            text = _UNNAMED.sub(r"\1", text)
+        text = _NAMED_NOUN.sub("", text).replace(NAMED, "")
     text = _BRACKETS.sub("", _SEVERAL.sub(HOLE, text))
     for core, pattern, instead in _HOLES:
         if core.search(text):
             text = pattern.sub(instead, text)
     if _EMPTY_CORE.search(text):
         text = _EMPTY.sub("", text)
-    text = re.sub(r"et al\.\.(?!\.)", "et al.", text)
-    text = re.sub(r"(?<=[(\[])[ ,;]+(?=\w)", "", text)
-    return re.sub(r" ?[,;]+ ?(?=[)\]]|\.(?:\s|$))", "", text)
+    if ".." in text:
+        text = re.sub(r"et al\.\.(?!\.)", "et al.", text)
+    if any(pair in text for pair in _DANGLING_PAIRS):
+        text = _DANGLING.sub("", text)
+    return text
 
 
 def _close_gaps(text: str) -> str:
