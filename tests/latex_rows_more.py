@@ -269,3 +269,27 @@ MORE += [
         (r"it is in Ref.~\cite{none} and Refs.~\cite{none}, with", "it is, with"),
     ]
 ]
+MORE += [
+    # counters and captions without number, tables in threes, chapters
+    (
+        r"\newcounter{h}\newenvironment{hyp}{\refstepcounter{h}\textbf{H\theh.}}{}"
+        r"\begin{hyp}\label{x}a\end{hyp} H\ref{x}",
+        "H1.a H1",
+    ),
+    (
+        r"\begin{figure}\caption*{Bare.}\end{figure}\begin{figure}\caption{C}\label{c}"
+        r"\end{figure}\ref{c}",
+        "1\n\nBare.\n\nFigure 1: C",
+    ),
+    (
+        r"a\begin{threeparttable}\caption{T}\begin{tabular}{l}b\end{tabular}"
+        r"\begin{tablenotes}\item n\end{tablenotes}\end{threeparttable}",
+        "a\n\nTable 1: T",
+    ),
+    (
+        r"\documentclass{report}\begin{document}\begin{titlepage}T by A\end{titlepage}"
+        r"\chapter{C}\epigraph{Q}{P}\begin{equation}x\label{e}\end{equation}\ref{e}"
+        r"\appendix\chapter{D}\section{S}\begin{figure}\caption{f}\label{f}\end{figure}\ref{f}",
+        "## C\n\nQ — P\n\n$$x$$\n\n1.1\n\n## D\n\n### S\n\nA.1\n\nFigure A.1: f",
+    ),
+]

@@ -29,6 +29,9 @@ _FLOATS = {
     "supertabular": "table",
     "ctable": "table",
     "floattable": "table",
+    "threeparttable": "table",
+    "ThreePartTable": "table",
+    "measuredfigure": "figure",
     "algorithm": "algorithm",
     "algorithm2e": "algorithm",
     "listing": "listing",
@@ -116,7 +119,6 @@ _PLAIN = {
     "spacing": "m",
     "adjustwidth": "mm",
     "linenumbers": "",
-    "titlepage": "",
     "frontmatter": "",
     "appendix": "",
     "appendices": "",
@@ -141,6 +143,7 @@ _PLAIN = {
     "letter": "m",
     "interactive": "mm",
 }
+TITLE_PAGE = 800  # characters that may be title, authors and their places
 _ACKNOWLEDGMENTS = frozenset(
     "acknowledgments acknowledgements acknowledgment acknowledgement acks ack theacknowledgments"
     " Acknowledgements Acknowledgments acknowledgmentsection".split()
@@ -229,7 +232,21 @@ def _begin_restatable(engine: Reader, name: str) -> None:
     _begin_theorem(engine, name, kind, note)
 
 
+def _begin_titlepage(engine: Reader, name: str) -> None:
+    engine.push("environment", name, engine.table, capture=True, close=_end_titlepage)
+
+
+def _end_titlepage(engine: Reader, _frame: Any, captured: list[str]) -> None:
+    """Title and authors once more, unless it is more than they can be."""
+    text = "".join(captured)
+    if len(text) > TITLE_PAGE:
+        engine.out.append(PARAGRAPH + text + PARAGRAPH)
+    elif text.strip():
+        engine.drop("front matter", "a page of its own")
+
+
 _OTHERS = {
+    "titlepage": _begin_titlepage,
     "algorithmic": _begin_algorithmic,
     "abstract": _begin_abstract,
     "acronym": _begin_acronym,

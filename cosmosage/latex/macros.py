@@ -352,8 +352,13 @@ def _newif(engine: Any, _token: str) -> None:
 
 @command(COMMON, "newcounter")
 def _newcounter(engine: Any, _token: str) -> None:
-    engine.counters.setdefault(engine.word(), 0)
-    engine.optional()
+    name = engine.word()
+    engine.counters.setdefault(name, 0)
+    if outer := engine.optional():
+        engine.within[name] = engine.plain(outer)
+    shown = Macro(f"\\the{name}", [], ["\\arabic", "{", name, "}"])
+    if shown.name not in engine.tables[0]:
+        engine.define(shown.name, shown, True)
 
 
 @command(COMMON, "setcounter addtocounter")

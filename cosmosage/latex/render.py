@@ -284,7 +284,7 @@ class Reader(Expander, Found):
         # counters that reset each other in a ring have no number of their own
         for _ in range(len(COUNTED)):
             outer = self.within.get(counter, "")
-            if not outer:
+            if not outer or outer == "chapter" and not self.counters.get(outer):
                 break
             if outer in COUNTED or isinstance(
                 self.tables[0].get("\\the" + outer), Macro

@@ -44,7 +44,8 @@ def _documentclass(engine: Reader, _token: str) -> None:
         return
     engine.document_class, engine.options = name, options
     if name in ("report", "book", "memoir", "scrbook", "scrreprt"):
-        engine.within.update(section="chapter")
+        for inner in ("section", "figure", "table", "equation"):
+            engine.within[inner] = "chapter"
     engine.within.update(subsection="section", subsubsection="subsection")
     for style in re.split(r"[,\s]+", options):
         _load_style(engine, style)
@@ -228,7 +229,8 @@ def _appendix(engine: Reader, _token: str) -> None:
     engine.star()
     engine.appendix = True
     engine.counters.update(section=0, subsection=0, subsubsection=0, chapter=0)
-    engine.within.pop("section", None)
+    if engine.within.get("section") != "chapter":
+        engine.within.pop("section", None)
 
 
 @command(TEXT, "acknowledgments acknowledgements acknowledgment acknowledgement ack")
@@ -390,10 +392,13 @@ def _href(engine: Reader, token: str) -> None:
 
 @command(TEXT, "caption tablecaption captionof subcaption figcaption")
 def _caption(engine: Reader, token: str) -> None:
-    engine.star()
+    starred = engine.star()
     kind = engine.word() if token == "\\captionof" else _float_kind(engine)
     engine.optional()
     argument = engine.argument()
+    if starred:
+        _noted(engine, argument, "")
+        return
     part = token == "\\subcaption" or any(
         frame is not None and frame.name.startswith(("subfigure", "subtable"))
         for frame in engine.frames[-50:]
@@ -440,12 +445,16 @@ def _captioned(engine: Reader, kind: str, argument: list[str], part: bool) -> No
         number = engine.number_of(kind) + numeral(frame.columns, "alph")
         engine.counters[kind] -= not frame.numbered
         engine.current = (number, kind)
-    number = engine.current[0]
+    _noted(engine, argument, f"{kind.capitalize()} {engine.current[0]}: ")
+
+
+def _noted(engine: Reader, argument: list[str], head: str) -> None:
+    """Keep a caption for the paragraph's end."""
 
     def done(text: str) -> None:
         if engine.keep.captions and text.strip():
             text = " ".join(text.replace(PARAGRAPH, " ").split())
-            engine.notes.append(f"{kind.capitalize()} {number}: {text}")
+            engine.notes.append(head + text)
 
     engine.capture(argument, done)
 

@@ -401,6 +401,13 @@ def _software(engine: Reader, token: str) -> None:
         engine.stack.extend(reversed([*argument, "\\par"]))
 
 
+@command(TEXT, "epigraph")
+def _epigraph(engine: Reader, _token: str) -> None:
+    words, author = engine.argument(), engine.argument()
+    engine.paragraph()
+    engine.stack.extend(reversed([*words, " --- ", *author, "\\par"]))
+
+
 @command(TEXT, "texorpdfstring")
 def _texorpdfstring(engine: Reader, _token: str) -> None:
     first, _ = engine.argument(), engine.argument()
