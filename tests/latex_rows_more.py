@@ -293,3 +293,20 @@ MORE += [
         "## C\n\nQ — P\n\n$$x$$\n\n1.1\n\n## D\n\n### S\n\nA.1\n\nFigure A.1: f",
     ),
 ]
+MORE += [
+    # notes whose counter is set back; items that begin with a sign
+    (
+        r"a\footnotemark{} b\footnotemark{} c\addtocounter{footnote}{-1}\footnotetext{n}"
+        r"\addtocounter{footnote}{1}\footnotetext{m}\setcounter{footnote}{0} d\footnote{o}",
+        "a[^1] b[^2] c d[^3]\n\n[^1]: n\n\n[^2]: m\n\n[^3]: o",
+    ),
+    (
+        r"x\begin{easylist}[enumerate]\ListProperties(Hang1=true)# a\label{a} # b\end{easylist}"
+        r"\ref{a} C#",
+        "x\n\n1. a\n2. b\n\n1 C#",
+    ),
+    (
+        r"These include \cite{k} which do; \cite{l} which do not." + _WORKS,
+        "These include Body (1999) which do; Oe (2000) which do not.",
+    ),
+]

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from cosmosage.latex import algorithms, glossary, maths
+from cosmosage.latex import algorithms, glossary, maths, theorems
 from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import Taken, command, take
 from cosmosage.latex.render import END_FILE, INNER, LINE, TABLES, TEXT, Reader
@@ -97,6 +97,7 @@ _LISTS = {
     "labeling": "description",
     "tightitemize": "itemize",
     "enumeratei": "enumerate",
+    "easylist": "itemize",
 }
 # lists within a sentence: paralist's, and those that enumitem stars
 _INLINE = frozenset(
@@ -148,16 +149,6 @@ _ACKNOWLEDGMENTS = frozenset(
     "acknowledgments acknowledgements acknowledgment acknowledgement acks ack theacknowledgments"
     " Acknowledgements Acknowledgments acknowledgmentsection".split()
 )
-_THEOREMS = {
-    "theorem": "Theorem",
-    "lemma": "Lemma",
-    "definition": "Definition",
-    "corollary": "Corollary",
-    "proposition": "Proposition",
-    "remark": "Remark",
-    "example": "Example",
-    "conjecture": "Conjecture",
-}
 
 
 @command(TEXT, "begin")
@@ -192,8 +183,8 @@ def _begin(engine: Reader, _token: str) -> None:
         _begin_thanks(engine, name)
     elif name in engine.environments:
         engine.begin_user(name)
-    elif base in engine.theorems or base in _THEOREMS:
-        _begin_theorem(engine, name, base, engine.optional())
+    elif base in engine.theorems or base in theorems.USUAL:
+        theorems.begin(engine, name, base, engine.optional())
     else:
         _begin_plain(engine, name, base)
 
@@ -229,7 +220,7 @@ def _begin_restatable(engine: Reader, name: str) -> None:
     note, kind = engine.optional(), engine.word()
     # stated again, a theorem is the same
     engine.define("\\" + engine.word(), Taken("s"), True)
-    _begin_theorem(engine, name, kind, note)
+    theorems.begin(engine, name, kind, note)
 
 
 def _begin_titlepage(engine: Reader, name: str) -> None:
@@ -418,7 +409,9 @@ def _begin_list(engine: Reader, name: str, kind: str) -> None:
     elif base in ("dinglist", "labeling"):
         take(engine, "om")
     else:
-        engine.optional()
+        options = "".join(engine.optional() or [])
+        if base == "easylist" and not re.search("itemize|checklist", options):
+            kind = "enumerate"
     engine.lists.append([kind, 0])
     engine.out.append(PARAGRAPH)
     engine.push("environment", name, engine.table, close=_end_list)
@@ -455,34 +448,6 @@ def _end_list(engine: Reader, frame: Any, _captured: list[str]) -> None:
         )
     else:
         engine.paragraph()
-
-
-def _begin_theorem(
-    engine: Reader, name: str, base: str, note: list[str] | None
-) -> None:
-    shown, counter = engine.theorems.get(base, (_THEOREMS.get(base, base), base))
-    number = ""
-    engine.paragraph()
-    engine.push("environment", name, engine.table, close=_end_theorem)
-    if not name.endswith("*") and counter:
-        engine.step(counter)
-        number = " " + engine.current[0]
-        engine.current = (engine.current[0], shown.lower())
-    engine.out.append(f"**{shown}{number}**")
-    if note and re.match(r"\s*(?:name|label|restate)\s*=", note[0]):
-        settings = "".join(note)
-        engine.label(re.findall(r"label\s*=\s*\{?([^,{}\s]+)", settings))
-        given = re.search(r"name\s*=\s*\{?([^,{}]+)", settings)
-        note = engine.tokens(given[1]) if given else None
-    if note:
-        engine.stack.extend(reversed([" (", *note, ")", ". "]))
-    else:
-        engine.out.append(". ")
-
-
-def _end_theorem(engine: Reader, frame: Any, _captured: list[str]) -> None:
-    engine.current = frame.before
-    engine.paragraph()
 
 
 @command(TEXT, "end")

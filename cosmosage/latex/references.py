@@ -37,7 +37,8 @@ _SHOWN = frozenset(
 _CITED, _FORMULA = re.compile("\x01[0-9]+\x01"), re.compile("\x03[0-9]+\x03")
 _WORD_BEFORE = re.compile(
     r"(?i)(?:^|[\s(])(?:in|by|of|from|see|with|to|following|than|and|or|like|via|on|under|since"
-    r"|such as|see also|(?:in|by|of|from|see),? e\. ?g\.,?|refs?\.?|references?)$"
+    r"|such as|includ(?:e|es|ing)|finally|see also"
+    r"|(?:in|by|of|from|see),? e\. ?g\.,?|refs?\.?|references?)$"
 )
 # as above, or at the beginning of a sentence: seen while reading, before all marks are there
 _STANDS = re.compile(
@@ -321,9 +322,12 @@ def _shown(
     if command == "citetalias":
         return " and ".join(aliases.get(key, "") for key in citation.keys) or HOLE
     if command in _OPEN or command in _BRACKETED:
-        starts = not left or (
-            _SENTENCE_END.search(left) is not None
+        starts = (
+            not left
+            or _SENTENCE_END.search(left) is not None
             and re.match(r"\s+[a-z]", right) is not None
+            or left[-1] == ";"
+            and re.match(r" (?:which|who)\b", right) is not None
         )
         named = by_name and command in _OPEN and len(citation.keys) < 3
         word = named or starts or _is_led(left)

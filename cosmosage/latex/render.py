@@ -100,6 +100,7 @@ class Found:
         self.labels: dict[str, tuple[str, str]] = {}
         self.notes: list[str] = []
         self.note_count = 0
+        self.note_numbers: dict[int, int] = {}
         self.title = ""
         self.title_bold = False
         self.abstract = ""

@@ -269,11 +269,19 @@ def _keep_abstract(engine: Reader, text: str) -> None:
 # notes, references, citations
 
 
+def _count_note(engine: Reader, given: str) -> None:
+    """Count a note twice: as TeX does, whose counter may be set back, and never the same again."""
+    if not given:
+        engine.note_count += 1
+        engine.counters["footnote"] = engine.counters.get("footnote", 0) + 1
+        engine.note_numbers[engine.counters["footnote"]] = engine.note_count
+
+
 @command(TEXT, "footnote footnotetext tablefootnote footnotemark")
 def _footnote(engine: Reader, token: str) -> None:
     given = engine.plain(engine.optional() or []).strip()
     if token == "\\footnotemark":
-        engine.note_count += not given
+        _count_note(engine, given)
         engine.out.append(f"[^{given or engine.note_count}]")
         return
     argument = engine.argument()
@@ -281,9 +289,12 @@ def _footnote(engine: Reader, token: str) -> None:
         # plain TeX's first argument is the mark
         argument = engine.argument()
     if token != "\\footnotetext" or not (given or engine.note_count):
-        engine.note_count += not given
+        _count_note(engine, given)
         engine.out.append(f"[^{given or engine.note_count}]")
-    number = given or engine.note_count
+    # a text belongs to the mark to which its author has set the counter
+    number = given or engine.note_numbers.get(
+        engine.counters.get("footnote", 0), engine.note_count
+    )
     before = engine.current
     engine.current = (str(number), "footnote")
 
@@ -477,6 +488,24 @@ def _item(engine: Reader, _token: str) -> None:
     if engine.lists and engine.lists[-1][0] == "inline":
         _inline_item(engine, label)
         return
+    _add_item(engine, label)
+
+
+def _sign(engine: Reader, token: str) -> None:
+    """The number sign; in easylist it begins an item, two of them one within an item."""
+    frame = engine.frames[-1] if engine.frames else None
+    if frame is None or frame.name != "easylist" or not engine.lists:
+        engine.out.append(token)
+    elif token == "#":
+        _add_item(engine, None)
+    else:
+        engine.out.append(LINE + INDENT * (len(token) - 1) + "- ")
+
+
+TEXT.update({"#" * count: _sign for count in (1, 2, 3)})
+
+
+def _add_item(engine: Reader, label: list[str] | None) -> None:
     depth = max(0, len(engine.lists) - 1)
     mark = "- "
     if engine.lists:
@@ -510,36 +539,6 @@ def _inline_item(engine: Reader, label: list[str] | None) -> None:
         number = numeral(engine.lists[-1][1], style)
         engine.current = (number, "item")
         engine.out.append(f"{before}{number}{after} ")
-
-
-@command(TEXT, "declaretheorem")
-def _declaretheorem(engine: Reader, _token: str) -> None:
-    options = "".join(engine.optional() or [])
-    name = engine.word()
-    options += "," + "".join(engine.optional() or [])
-    given = re.search(r"(?:name|title|heading)\s*=\s*([^,]+)", options)
-    shown = given[1].strip("{} ") if given else name.capitalize()
-    shared = re.search(r"(?:sibling|numberlike|share\w+)\s*=\s*(\w+)", options)
-    outer = re.search(r"(?:numberwithin|parent|within)\s*=\s*(\w+)", options)
-    counter = "" if re.search(r"numbered\s*=\s*(?:no|false)", options) else name
-    if shared:
-        counter = engine.theorems.get(shared[1], ("", shared[1]))[1]
-    elif outer:
-        engine.within[name] = outer[1]
-    engine.theorems[name] = (shown, counter)
-
-
-@command(TEXT, "newtheorem spnewtheorem")
-def _newtheorem(engine: Reader, _token: str) -> None:
-    starred = engine.star()
-    name = engine.word()
-    shared = engine.optional()
-    shown = engine.plain(engine.argument())
-    outer = engine.optional()
-    counter = "" if starred else engine.plain(shared) if shared else name
-    engine.theorems[name] = (shown, counter)
-    if outer:
-        engine.within[counter] = engine.plain(outer)
 
 
 @command(TEXT, "numberwithin counterwithin")

@@ -277,6 +277,7 @@ TEXT.update(
             "multirow": "omomo",
             "highlight added": "o",
             "includepdf pgfplotsset tikz pgfimage": "om",
+            "ListProperties": "p",
             "cline cmidrule specialrule": "pm",
             "figurenum tablenum tablewidth tablecolumns tabletypesize tablenotemark": "om",
             "tablenotetext": "mm",
