@@ -23,6 +23,9 @@ PREAMBLE = r"""\documentclass{article}
 \pagestyle{empty}\parindent=0pt\hyphenpenalty=10000\textwidth=16cm
 \begin{document}
 """
+SLOW = {r"\gls": "glossaries", r"\lst": "listings", r"\begin{t}": "amsthm"}
+"""Packages that only rows with a certain command load."""
+
 MARKED = re.compile(r"\$|[#`]|\*\*|\[\^|^[-\d]|^Figure|\n|http", re.MULTILINE)
 """What an answer has that is Markdown or maths and no word of the page."""
 
@@ -43,7 +46,11 @@ def words(text):
 def typeset(folder, tex):
     """The words of a page; None where TeX finds a fault in the row."""
     folder.mkdir()
-    (folder / "row.tex").write_text(PREAMBLE + tex + "\n\\end{document}\n", "utf-8")
+    loads = [rf"\usepackage{{{name}}}" for sign, name in SLOW.items() if sign in tex]
+    preamble = PREAMBLE.replace(
+        r"\begin{document}", "".join(loads) + r"\begin{document}"
+    )
+    (folder / "row.tex").write_text(preamble + tex + "\n\\end{document}\n", "utf-8")
     command = ["pdflatex", "-halt-on-error", "-no-shell-escape", "row.tex"]
     try:
         done = subprocess.run(

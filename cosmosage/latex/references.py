@@ -98,10 +98,10 @@ class Citation:
     word: bool = True
 
 
-def cited(command: str, keys: list[str], left: str) -> Citation:
-    """A citation as it is read, behind the text ``left``."""
+def cited(command: str, keys: list[str], out: list[str]) -> Citation:
+    """A citation as it is read, behind the pieces of text ``out``."""
     word = command not in _PLAIN or (
-        command in _BRACKETED and _STANDS.search(left) is not None
+        command in _BRACKETED and _STANDS.search("".join(out[-4:])[-40:]) is not None
     )
     return Citation(command, [key for key in keys if key], word)
 

@@ -346,8 +346,7 @@ def _cite(engine: Reader, token: str) -> None:
         while engine.optional() is not None:
             pass
         keys += [key.strip() for key in engine.word().split(",")]
-    left = "".join(engine.out[-4:])[-40:]
-    engine.citations.append(cited(token[1:], keys, left))
+    engine.citations.append(cited(token[1:], keys, engine.out))
     engine.out.append(f"\x01{len(engine.citations) - 1}\x01")
 
 
