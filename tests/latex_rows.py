@@ -4,7 +4,10 @@ A row without a preamble stands in the body of an article; one with \\documentcl
 \\documentstyle or \\bye is a whole file.
 """
 
+from tests.latex_rows_more import MORE
+
 ROWS = [
+    *MORE,
     # macros
     (r"\def\a#1#{[#1]\b}\def\b#1{<#1>}\a xy{z} end", "[xy]<z> end"),
     (r"\def\a#{(\b}\def\b#1{#1)}\a{z} end", "(z) end"),
@@ -142,7 +145,7 @@ ROWS = [
     # fonts and boxes
     (r"\textbf{a \emph{b}} {\it c} \textsc{d}", "a b c d"),
     (r"\textcolor{red}{x} {\color{blue} y} \mbox{z}", "x y z"),
-    (r"a\vspace{1cm}b\hspace*{2pt}c\vskip 3pt plus 1fil d", "abcd"),
+    (r"a\vspace{1cm}b\hspace*{2pt}c\vskip 3pt plus 1fil d", "abc\n\nd"),
     (r"\vskip-6.25truecm text", "text"),
     (r"\noindent\centering text\bigskip", "text"),
     (r"\raisebox{2pt}[1pt]{x}\parbox{3cm}{y}", "xy"),
@@ -773,12 +776,12 @@ ROWS = [
     ),
     (
         r"\begin{easylist}[enumerate] # One ## Two # Three\end{easylist}",
-        "- One\n  - Two\n- Three",
+        "1. One\n  - Two\n2. Three",
     ),
     (
         "A \\begin{easylist}\n\u00a7 One\n\u00a7\u00a7 Two\n\u00a7 Three \\& co\n"
         "\\end{easylist} B",
-        "A\n\n- One\n  - Two\n- Three & co\n\nB",
+        "A\n\n1. One\n  - Two\n2. Three & co\n\nB",
     ),
 ]
 
@@ -865,7 +868,7 @@ SETTINGS = [
             r"a\begin{deluxetable}{cc}\tablehead{\colhead{A}}\startdata 1&2\\3&4"
             r"\enddata\end{deluxetable}"
         ),
-        "a\n\n1 | 2\n3 | 4",
+        "a\n\nA\n1 | 2\n3 | 4",
         "a",
     ),
     (
@@ -903,5 +906,41 @@ SETTINGS = [
         r"a\acknowledgments Thanks.",
         "a\n\n## Acknowledgments\n\nThanks.",
         "a",
+    ),
+    (
+        "tables",
+        (
+            r"a\begin{deluxetable}{cc}\tablehead{\colhead{A} & \colhead{B}\\ "
+            r"\colhead{(km)} & \colhead{(s)}}\startdata 1&2\enddata\end{deluxetable}"
+        ),
+        "a\n\nA | B\n(km) | (s)\n1 | 2",
+        "a",
+    ),
+    (
+        "acknowledgements",
+        r"a\acknowledgments Thanks. \facilities{HST}\software{astropy}\section{B}b",
+        (
+            "a\n\n## Acknowledgments\n\nThanks.\n\nFacilities: HST\n\nSoftware: astropy"
+            "\n\n## B\n\nb"
+        ),
+        "a\n\nFacilities: HST\n\nSoftware: astropy\n\n## B\n\nb",
+    ),
+    (
+        "acknowledgements",
+        (
+            r"a\begin{acknowledgments}Thanks\footnote{n}. \software{astropy}"
+            r"\end{acknowledgments}b\footnote{m}"
+        ),
+        (
+            "a\n\n## Acknowledgments\n\nThanks[^1].\n\n[^1]: n\n\nSoftware: astropy"
+            "\n\nb[^2]\n\n[^2]: m"
+        ),
+        "a\n\nSoftware: astropy\n\nb[^2]\n\n[^2]: m",
+    ),
+    (
+        "acknowledgements",
+        r"a\section*{Acknowledgements}Thanks.\begin{figure}\caption{C}\end{figure}",
+        "a\n\n## Acknowledgements\n\nThanks.\n\nFigure 1: C",
+        "a\n\nFigure 1: C",
     ),
 ]

@@ -17,16 +17,20 @@ from test_latex import ROWS
 
 PREAMBLE = r"""\documentclass{article}
 \usepackage[T1]{fontenc}\usepackage{lmodern}\input{glyphtounicode}\pdfgentounicode=1
-\usepackage{textcomp,xcolor,xspace,amsmath,graphicx,url,comment,xparse}
+\usepackage{textcomp,xcolor,xspace,amsmath,graphicx,url,comment,xparse,ifthen,etoolbox,units}
+\usepackage{gensymb}
 \usepackage[hidelinks]{hyperref}
 \pagestyle{empty}\parindent=0pt\hyphenpenalty=10000\textwidth=16cm
 \begin{document}
 """
+SLOW = {r"\gls": "glossaries", r"\lst": "listings", r"\begin{t}": "amsthm"}
+"""Packages that only rows with a certain command load."""
+
 MARKED = re.compile(r"\$|[#`]|\*\*|\[\^|^[-\d]|^Figure|\n|http", re.MULTILINE)
 """What an answer has that is Markdown or maths and no word of the page."""
 
 CHOSEN = re.compile(
-    r"tabular|verbatim|bibliography|\\cite|\\[a-z]*ref\b|\\[hv]space|\\=|\\d\{|\\LaTeX"
+    r"table|tabular|verbatim|bibliography|\\cite|\\[a-z]*ref\b|\\[hv]space|\\=|\\d\{|\\LaTeX"
 )
 """What is left out or mended here on purpose, or that a PDF does not give back as a word."""
 
@@ -42,7 +46,11 @@ def words(text):
 def typeset(folder, tex):
     """The words of a page; None where TeX finds a fault in the row."""
     folder.mkdir()
-    (folder / "row.tex").write_text(PREAMBLE + tex + "\n\\end{document}\n", "utf-8")
+    loads = [rf"\usepackage{{{name}}}" for sign, name in SLOW.items() if sign in tex]
+    preamble = PREAMBLE.replace(
+        r"\begin{document}", "".join(loads) + r"\begin{document}"
+    )
+    (folder / "row.tex").write_text(preamble + tex + "\n\\end{document}\n", "utf-8")
     command = ["pdflatex", "-halt-on-error", "-no-shell-escape", "row.tex"]
     try:
         done = subprocess.run(

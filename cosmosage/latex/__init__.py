@@ -86,7 +86,7 @@ def to_text(
         (level, finish(engine, names, heading)) for level, heading in engine.sections
     ]
     if not acknowledgements:
-        body, found = _ACKNOWLEDGEMENTS.subn("", body)
+        body, found = _ACKNOWLEDGEMENTS.subn(_set_apart, body)
         body = body.strip()
         sections = [pair for pair in sections if not _THANKS.match(pair[1])]
         if found:
@@ -112,8 +112,15 @@ def to_text(
 
 _THANKS = re.compile(r"(?i)acknowledge?ments?\b")
 _ACKNOWLEDGEMENTS = re.compile(
-    r"(?ims)^(?:(#+) acknowledge?ments?\b.*?(?=^#|\Z)|\*\*acknowledge?ments?\b[^\n]*\n?)"
+    r"(?ims)^(?:(#+) acknowledge?ments?\b.*?(?=^#|\Z)|\*\*acknowledge?ments?\b[^\n]*\n*)"
 )
+
+
+def _set_apart(match: re.Match[str]) -> str:
+    """What stands among the acknowledgements and is none: AASTeX's lists, captions."""
+    parts = re.split(r"\n\n+", match[0])
+    apart = r"(?:Software|Facility|Facilities|(?:Figure|Table) [\w.]+): "
+    return "".join(f"{part.strip()}\n\n" for part in parts if re.match(apart, part))
 
 
 def _bibliography(engine: Reader, main: str) -> list[str]:

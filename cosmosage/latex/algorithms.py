@@ -43,8 +43,10 @@ _PSEUDOCODE = r"""
 _ALGORITHM2E = r"""
 \def\;{\ifmmode\thickspace\else\algline\fi}\def\BlankLine{}\def\DontPrintSemicolon{}
 \def\LinesNumbered{}\newcommand\SetAlgoLined{}
-\newcommand\KwIn[1]{\algline Input: #1}\newcommand\KwOut[1]{\algline Output: #1}
-\newcommand\KwData[1]{\algline Data: #1}\newcommand\KwResult[1]{\algline Result: #1}
+\newcommand\KwIn[1]{\algline Input: #1\algline}
+\newcommand\KwOut[1]{\algline Output: #1\algline}
+\newcommand\KwData[1]{\algline Data: #1\algline}
+\newcommand\KwResult[1]{\algline Result: #1\algline}
 \newcommand\KwRet[1]{\algline return #1}\newcommand\Return[1]{\algline return #1}
 \newcommand\tcp[1]{ (#1)\algline}\newcommand\tcc[1]{ (#1)\algline}
 \providecommand\KwTo{to}

@@ -3,12 +3,11 @@
 import re
 from typing import Any
 
-from cosmosage.latex import algorithms, maths
+from cosmosage.latex import algorithms, glossary, maths, theorems
 from cosmosage.latex.lexer import PARAGRAPH
-from cosmosage.latex.macros import command, take
+from cosmosage.latex.macros import Taken, command, take
 from cosmosage.latex.render import (
     END_FILE,
-    INDENT,
     INNER,
     LINE,
     NESTED,
@@ -38,6 +37,9 @@ _FLOATS = {
     "supertabular": "table",
     "ctable": "table",
     "floattable": "table",
+    "threeparttable": "table",
+    "ThreePartTable": "table",
+    "measuredfigure": "figure",
     "algorithm": "algorithm",
     "algorithm2e": "algorithm",
     "listing": "listing",
@@ -82,6 +84,11 @@ _SKIPPED = {
     "PACS": "front matter",
     "highlights": "front matter",
     "bmhead": "front matter",
+    "graphicalabstract": "front matter",
+    "IEEEbiography": "front matter",
+    "IEEEbiographynophoto": "front matter",
+    "biography": "front matter",
+    "splitdeluxetable": "table",
 }
 _LISTS = {
     "itemize": "itemize",
@@ -98,6 +105,7 @@ _LISTS = {
     "labeling": "description",
     "tightitemize": "itemize",
     "enumeratei": "enumerate",
+    "easylist": "itemize",
 }
 # lists within a sentence: paralist's, and those that enumitem stars
 _INLINE = frozenset(
@@ -120,7 +128,6 @@ _PLAIN = {
     "spacing": "m",
     "adjustwidth": "mm",
     "linenumbers": "",
-    "titlepage": "",
     "frontmatter": "",
     "appendix": "",
     "appendices": "",
@@ -143,21 +150,13 @@ _PLAIN = {
     "refsection": "",
     "epigraphs": "",
     "letter": "m",
+    "interactive": "mm",
 }
+TITLE_PAGE = 800  # characters that may be title, authors and their places
 _ACKNOWLEDGMENTS = frozenset(
     "acknowledgments acknowledgements acknowledgment acknowledgement acks ack theacknowledgments"
     " Acknowledgements Acknowledgments acknowledgmentsection".split()
 )
-_THEOREMS = {
-    "theorem": "Theorem",
-    "lemma": "Lemma",
-    "definition": "Definition",
-    "corollary": "Corollary",
-    "proposition": "Proposition",
-    "remark": "Remark",
-    "example": "Example",
-    "conjecture": "Conjecture",
-}
 
 
 @command(TEXT, "begin")
@@ -174,25 +173,14 @@ def _begin(engine: Reader, _token: str) -> None:
         take(engine, "m" * (base != "tabular" or name != base) + "om")
         engine.paragraph()
         engine.push("environment", name, engine.table, close=_end_block)
+    elif name in engine.hidden:
+        _skip(engine, name, "comment")
     elif base in _SKIPPED and base not in engine.environments:
         _skip(engine, name, _SKIPPED[base])
     elif base in _FLOATS and engine.captures < NESTED:
         _begin_float(engine, name, base)
-    elif base == "algorithmic":
-        engine.optional()
-        engine.paragraph()
-        engine.push("environment", name, engine.table, close=_end_block)
-        algorithms.begin(engine)
-    elif base == "abstract" and engine.captures < NESTED:
-        engine.push(
-            "environment", name, engine.tables[0], capture=True, close=_end_abstract
-        )
-        engine.optional()
-    elif base in ("thebibliography", "references") and engine.captures < NESTED:
-        engine.push(
-            "environment", name, engine.tables[0], capture=True, close=_end_bibliography
-        )
-        take(engine, "m")
+    elif base in _OTHERS and engine.captures < NESTED:
+        _OTHERS[base](engine, name)
     elif name in _INLINE and name not in engine.environments:
         option = "".join(engine.optional() or [])
         engine.lists.append(["inline", 0, _inline_mark(name, option)])
@@ -202,16 +190,84 @@ def _begin(engine: Reader, _token: str) -> None:
     elif base in _LISTS:
         _begin_list(engine, name, _LISTS[base])
     elif base in _ACKNOWLEDGMENTS:
-        engine.front_open = False
+        _begin_thanks(engine, name)
+    elif name in engine.environments:
+        engine.begin_user(name)
+    elif base in engine.theorems or base in theorems.USUAL:
+        theorems.begin(engine, name, base, engine.optional())
+    else:
+        _begin_plain(engine, name, base)
+
+
+def _begin_algorithmic(engine: Reader, name: str) -> None:
+    engine.optional()
+    engine.paragraph()
+    engine.push("environment", name, engine.table, close=_end_block)
+    algorithms.begin(engine)
+
+
+def _begin_abstract(engine: Reader, name: str) -> None:
+    engine.push(
+        "environment", name, engine.tables[0], capture=True, close=_end_abstract
+    )
+    engine.optional()
+
+
+def _begin_acronym(engine: Reader, name: str) -> None:
+    engine.optional()
+    close = glossary.end_list
+    engine.push("environment", name, engine.table, capture=True, close=close)
+
+
+def _begin_bibliography(engine: Reader, name: str) -> None:
+    engine.push(
+        "environment", name, engine.tables[0], capture=True, close=_end_bibliography
+    )
+    take(engine, "m")
+
+
+def _begin_restatable(engine: Reader, name: str) -> None:
+    note, kind = engine.optional(), engine.word()
+    # stated again, a theorem is the same
+    engine.define("\\" + engine.word(), Taken("s"), True)
+    theorems.begin(engine, name, kind, note)
+
+
+def _begin_titlepage(engine: Reader, name: str) -> None:
+    engine.push("environment", name, engine.table, capture=True, close=_end_titlepage)
+
+
+def _end_titlepage(engine: Reader, _frame: Any, captured: list[str]) -> None:
+    """Title and authors once more, unless it is more than they can be."""
+    text = "".join(captured)
+    if len(text) > TITLE_PAGE:
+        engine.out.append(PARAGRAPH + text + PARAGRAPH)
+    elif text.strip():
+        engine.drop("front matter", "a page of its own")
+
+
+_OTHERS = {
+    "titlepage": _begin_titlepage,
+    "algorithmic": _begin_algorithmic,
+    "abstract": _begin_abstract,
+    "acronym": _begin_acronym,
+    "thebibliography": _begin_bibliography,
+    "references": _begin_bibliography,
+    "restatable": _begin_restatable,
+}
+
+
+def _begin_thanks(engine: Reader, name: str) -> None:
+    engine.front_open = False
+    if engine.keep.acknowledgements:
         engine.paragraph()
         heading(engine, 1, "Acknowledgments")
         engine.push("environment", name, engine.table, close=_end_block)
-    elif name in engine.environments:
-        engine.begin_user(name)
-    elif base in engine.theorems or base in _THEOREMS:
-        _begin_theorem(engine, name, base)
     else:
-        _begin_plain(engine, name, base)
+        frame = engine.push(
+            "environment", name, engine.table, capture=True, close=_drop_thanks
+        )
+        frame.columns = len(engine.notes)
 
 
 def _begin_display(engine: Reader, name: str, base: str) -> None:
@@ -258,12 +314,12 @@ def _begin_plain(engine: Reader, name: str, base: str) -> None:
     if base in _PLAIN:
         take(engine, _PLAIN[base])
     else:
-        if base != "proof":
+        if base not in ("proof", "IEEEproof"):
             engine.drop(
                 f"\\begin{{{name[:60]}}}", "unknown environment; its text is kept"
             )
         given = engine.optional() if engine.peek() == "[" else None
-        if base == "proof":
+        if base in ("proof", "IEEEproof"):
             engine.paragraph()
             engine.push("environment", name, engine.table, close=_end_block)
             engine.stack.extend(reversed(["**", *(given or ["Proof"]), ".** "]))
@@ -288,6 +344,17 @@ def _end_block(engine: Reader, frame: Any, _captured: list[str]) -> None:
         engine.counters["equation"] = engine.counters.get("subequation", 0)
     elif frame.name not in ("small", "footnotesize", "linenumbers"):
         engine.paragraph()
+
+
+def _drop_thanks(engine: Reader, frame: Any, captured: list[str]) -> None:
+    """Acknowledgements left out; what AASTeX sets apart from them stays, and so do floats."""
+    parts = "".join(captured).split(PARAGRAPH)
+    kept = [part for part in parts if re.match(r"(?:Software|Facilit\w+): ", part)]
+    engine.out.append(PARAGRAPH + PARAGRAPH.join([*kept, ""]))
+    engine.notes[frame.columns :] = [
+        note for note in engine.notes[frame.columns :] if note[:2] != "[^"
+    ]
+    engine.drop("acknowledgements", "left out by the setting")
 
 
 def _end_float(engine: Reader, frame: Any, captured: list[str]) -> None:
@@ -322,6 +389,13 @@ def _end_bibliography(engine: Reader, _frame: Any, captured: list[str]) -> None:
         engine.items.setdefault(key.strip(), text.strip()[:600])
 
 
+@command(TEXT, "excludecomment includecomment")
+def _excludecomment(engine: Reader, token: str) -> None:
+    """The comment package's environments that are shown or not, as the author turns them."""
+    name = engine.word()
+    (engine.hidden.add if token == "\\excludecomment" else engine.hidden.discard)(name)
+
+
 @command(TEXT, "bibitem")
 def _bibitem(engine: Reader, _token: str) -> None:
     label = engine.optional()
@@ -349,7 +423,9 @@ def _begin_list(engine: Reader, name: str, kind: str) -> None:
     elif base in ("dinglist", "labeling"):
         take(engine, "om")
     else:
-        engine.optional()
+        options = "".join(engine.optional() or [])
+        if base == "easylist" and not re.search("itemize|checklist", options):
+            kind = "enumerate"
     engine.lists.append([kind, 0])
     engine.out.append(PARAGRAPH)
     engine.push("environment", name, engine.table, close=_end_list)
@@ -378,14 +454,6 @@ def _begin_easylist(engine: Reader, name: str) -> None:
     engine.stack.extend(reversed(out))
 
 
-@command(TEXT, "easyitem")
-def _easy_item(engine: Reader, _token: str) -> None:
-    depth = engine.word()
-    level = int(depth) - 1 if depth.isdecimal() else 0
-    engine.out.append(LINE + INDENT * min(level, 6) + "- ")
-    engine.skip_blanks()
-
-
 def _inline_mark(name: str, option: str) -> tuple[str, str, str]:
     """What stands around the number of each item, and how it is counted; empty: no number."""
     if "enum" not in name:
@@ -409,7 +477,8 @@ def _end_inline_list(engine: Reader, _frame: Any, _captured: list[str]) -> None:
     engine.out.append(" ")
 
 
-def _end_list(engine: Reader, _frame: Any, _captured: list[str]) -> None:
+def _end_list(engine: Reader, frame: Any, _captured: list[str]) -> None:
+    engine.current = frame.before
     if engine.lists:
         engine.lists.pop()
     if engine.lists:
@@ -418,23 +487,6 @@ def _end_list(engine: Reader, _frame: Any, _captured: list[str]) -> None:
         )
     else:
         engine.paragraph()
-
-
-def _begin_theorem(engine: Reader, name: str, base: str) -> None:
-    shown, counter = engine.theorems.get(base, (_THEOREMS.get(base, base), base))
-    note = engine.optional()
-    number = ""
-    if name == base and counter:
-        engine.step(counter)
-        number = " " + engine.current[0]
-        engine.current = (engine.current[0], shown.lower())
-    engine.paragraph()
-    engine.push("environment", name, engine.table, close=_end_block)
-    engine.out.append(f"**{shown}{number}**")
-    if note:
-        engine.stack.extend(reversed([" (", *note, ")", ". "]))
-    else:
-        engine.out.append(". ")
 
 
 @command(TEXT, "end")

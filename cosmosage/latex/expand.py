@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from cosmosage.latex.lexer import PARAGRAPH, raw_text, tokenise
+from cosmosage.latex.lexer import PARAGRAPH, Raw, raw_text, tokenise
 
 # each at least ten times what the most demanding of 44 papers, 16 of them real, needs
 EXPANSIONS = 3_000  # without any source being consumed (needed: 140)
@@ -29,8 +29,9 @@ _NUMBER = re.compile(r"\s*+=?+\s*+([+-]?+)\s*+(\d+)\s?")
 _CODE = re.compile(r"\s*+=?+\s*+(?:\"([0-9A-F]+)|'([0-7]+)|`(.))\s?", re.S)
 _BLANKS = re.compile(r"\s+")
 _DIMENSION = re.compile(
-    r"\s*=?\s*[+-]?\s*(?:\d+[.,]?\d*|[.,]\d+)?\s*"
-    r"(?:(?:true\s*)?(?:pt|cm|mm|in|ex|em|bp|pc|dd|cc|sp|mu|px|fil+)\b\s?)?"
+    r"\s*=?\s*[+-]?\s*(?:(?:\d+[.,]?\d*|[.,]\d+)\s*"
+    r"(?:(?:true\s*)?(?:pt|cm|mm|in|ex|em|bp|pc|dd|cc|sp|mu|px|fil+)\s?)?"
+    r"|(?:pt|cm|mm|in|ex|em|bp|pc|dd|cc|sp|mu|px|fil+)\b\s?)?"
 )
 
 
@@ -122,7 +123,7 @@ class Expander:  # pylint: disable=too-many-public-methods
         self.tables = tuple(dict(table) for table in tables)
         self.table = self.tables[0]
         self.dropped: dict[tuple[str, str], int] = {}
-        self.raw: list[str] = []
+        self.raw = Raw()
         self.undo: list[tuple[int, str, list[Handler | None]]] = []
         self.counters: dict[str, int] = {}
         self.flags: dict[str, bool] = {}
@@ -155,6 +156,10 @@ class Expander:  # pylint: disable=too-many-public-methods
         self._total_limit += 4 * len(tokens)
         self._scan_limit += 5 * len(tokens)
         self._pushed_limit += PUSHED_PER_CHARACTER * len(source)
+
+    def tokens(self, source: str) -> list[str]:
+        """The tokens of a piece of source that was put together from others."""
+        return tokenise(source, self.raw)
 
     def drop(self, what: str, why: str) -> None:
         """Note that something was not taken over."""

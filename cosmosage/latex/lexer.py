@@ -23,14 +23,51 @@ _LEXER = re.compile(
 _CONTROLS = "".join(map(chr, (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F)))
 _BLANK = re.compile(r"\n[ \t]*\n\s*")
 _COMMENT = re.compile(r"%(?<!\\%)")
-_RAW = re.compile(
-    r"\\(?:begin\s*\{(verbatim|Verbatim|BVerbatim|LVerbatim|lstlisting|minted|comment|alltt"
-    r"|filecontents|pycode|python|sagesilent|codebox)(\*?)\}"
-    r"|(?:verb|lstinline)\b\*?(?:\[[^\]\n]{0,200}+\])?([^A-Za-z\s*{\[])([^\n]{0,500}?)\3"
-    r"|(?:mintinline|lstinline)\s*(?:\{[a-z]+\})?\{([^{}\n]*)\}"
-    r"|(url|path|nolinkurl)\s*\{([^{}\\\n]{0,2000})\}"
-    r"|href\s*\{[^{}]{0,2000}\})"
+_RAW = (
+    r"\\(?:begin\s*\{(?P<environment>verbatim|Verbatim|BVerbatim|LVerbatim|lstlisting|minted"
+    r"|comment|alltt|filecontents|pycode|python|sagesilent|codebox%s)(?P<star>\*?)\}"
+    r"|(?:(?:[vV]erb|spverb|lstinline)\b\*?(?:\[[^\]\n]{0,200}+\])?"
+    r"|mintinline\s*(?:\[[^\]\n]{0,200}+\])?\s*\{\w+\})"
+    r"(?:(?P<stop>[^A-Za-z\s*{}\[\\%%])(?P<code>[^\n]{0,500}?)(?P=stop)"
+    r"|[ ]?\{(?P<braced>(?:[^{}\n]++|\{[^{}\n]*+\})*+)\})"
+    r"|(?P<link>url|path|nolinkurl)\s*\{(?P<address>[^{}\\\n]{0,2000})\}"
+    r"|href\s*\{[^{}]{0,2000}\})%s"
 )
+_MAY_BE_RAW = ("\\begin", "\\url", "\\href", "\\verb", "\\lstinline", "\\mintinline")
+# what authors make of them: environments of their own, a sign instead of \verb
+_OWN = re.compile(
+    r"\\(?:(?:lstnewenvironment|DefineVerbatimEnvironment|newtcblisting)\s*\{(\w+)\}"
+    r"|newminted\s*(?:\[(\w+)\])?\s*\{(\w+)\}"
+    r"|(?:MakeShortVerb|DefineShortVerb|lstMakeShortInline)\*?\s*(?:\[[^\]]*\])?\s*"
+    r"\{?\\?([^\w\s{}\\\[])\}?)"
+)
+
+
+_MAY_BE_OWN = ("lstnewenv", "VerbatimE", "newminted", "tcblisting", "\\MakeShortV")
+_MAY_BE_OWN += ("\\DefineShortV", "ShortInline")
+
+
+class Raw(list[str]):
+    """What is not TeX, by number; and what the document made to hold more of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.environments = ""
+        self.known: set[str] = set()
+        self.signs = ""
+        self.pattern = re.compile(_RAW % ("", ""))
+
+    def learn(self, source: str) -> str:
+        """Take in what a file defines; the file without the definitions of signs."""
+        for match in _OWN.finditer(source):
+            if name := match[1] or match[2] or match[3] and match[3] + "code":
+                self.environments += "|" + name
+            elif match[4] not in self.known:
+                self.known.add(match[4])
+                sign = re.escape(match[4])
+                self.signs += rf"|(?<!\\){sign}[^{sign}\n]{{1,300}}{sign}"
+        self.pattern = re.compile(_RAW % (self.environments, self.signs))
+        return _OWN.sub(lambda match: "" if match[4] else match[0], source)
 
 
 _OPTIONS = re.compile(
@@ -67,12 +104,10 @@ def tokenise(source: str, raw: list[str]) -> list[str]:
     if "\r" in source:
         source = source.replace("\r\n", "\n").replace("\r", "\n")
     source = without(source, _CONTROLS + "\ufeff")
-    if (
-        "\\verb" in source
-        or "\\href" in source
-        or "\\url" in source
-        or "\\begin" in source
-    ):
+    if isinstance(raw, Raw) and any(name in source for name in _MAY_BE_OWN):
+        source = raw.learn(source)
+    signs = isinstance(raw, Raw) and raw.signs
+    if signs or any(name in source for name in _MAY_BE_RAW):
         source = _keep_raw(source, raw)
     source = _BLANK.sub(PARAGRAPH, source)
     clean = _CLEAN
@@ -96,7 +131,8 @@ def _keep_raw(source: str, raw: list[str]) -> str:
     out: list[str] = []
     position = 0
     missing: set[str] = set()
-    while match := _RAW.search(source, position):
+    pattern = raw.pattern if isinstance(raw, Raw) else Raw().pattern
+    while match := pattern.search(source, position):
         line = max(position, source.rfind("\n", position, match.start()))
         if _COMMENT.search(source, line, match.start()):
             # TeX does not see the rest of this line
@@ -108,31 +144,53 @@ def _keep_raw(source: str, raw: list[str]) -> str:
         out.append(source[position : match.start()])
         position = match.end()
         whole = match[0]
-        if environment := match[1]:
-            ending = f"\\end{{{environment}{match[2]}}}"
+        braced = match["braced"]
+        if environment := match["environment"]:
+            ending = f"\\end{{{environment}{match['star']}}}"
             end = source.find(ending, position) if ending not in missing else -1
             if end < 0:
                 missing.add(ending)
                 out.append(whole)
                 continue
             silent = environment in ("filecontents", "comment", "sagesilent")
-            code = _OPTIONS.sub("", source[position:end]).strip("\n")
+            code = source[position:end]
+            if environment == "lstlisting" and "caption" in code[:500]:
+                out.append(_captioned(code))
+            code = _OPTIONS.sub("", code).strip("\n")
             position = end + len(ending)
             fenced = "" if silent else _mark(f"```\n{code}\n```", raw)
             out.append(f"\\rawcode{{{fenced}}}" if fenced else "")
-        elif match[3]:
-            out.append(_mark(f"`{match[4]}`" if match[4] else "", raw))
-        elif match[5] is not None:
-            out.append(_mark(match[5], raw))
-        elif match[6]:
-            literal = re.search(r"[%#~_&^$]", match[7]) and not re.search(
-                r"#[1-9]", match[7]
+        elif match["stop"]:
+            out.append(_mark(f"`{match['code']}`" if match["code"] else "", raw))
+        elif braced is not None:
+            # the argument of a macro that is being defined is not known here
+            out.append(whole if re.search(r"#[1-9]", braced) else _mark(braced, raw))
+        elif match["link"]:
+            literal = re.search(r"[%#~_&^$]", match["address"]) and not re.search(
+                r"#[1-9]", match["address"]
             )
-            out.append(_mark(match[7], raw) if literal else whole)
+            out.append(_mark(match["address"], raw) if literal else whole)
+        elif whole[0] != "\\":
+            out.append(_mark(f"`{whole[1:-1]}`", raw))
         else:
             out.append("\\href{}")
     out.append(source[position:])
     return "".join(out)
+
+
+_CAPTION = re.compile(
+    r"^[ \t]*\[[^\]]*?\bcaption\s*=\s*(?:\{((?:[^{}]|\{[^{}]*\})*)\}|([^,\]]*))"
+)
+_LABEL = re.compile(r"^[ \t]*\[[^\]]*?\blabel\s*=\s*\{?([^,\]}\s]+)")
+
+
+def _captioned(code: str) -> str:
+    """The caption and the label among the settings of a listing, as a command of ours."""
+    caption, label = _CAPTION.match(code), _LABEL.match(code)
+    if not caption:
+        return ""
+    shown = caption[1] or caption[2] or ""
+    return f"\\lstcaption{{{shown}}}{{{label[1] if label else ''}}}"
 
 
 def _mark(text: str, raw: list[str]) -> str:

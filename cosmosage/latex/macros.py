@@ -18,7 +18,7 @@ PROTECTED = frozenset(
         " appendix bibitem bibliography par def newcommand renewcommand let documentclass"
         " usepackage ensuremath text mbox tablecaption affil affiliation address email thanks"
         " and relax left right frac fi else [ ] ( ) \\ & % $ # { } _ thebibliography proof"
-        " footnotemark csname endcsname expandafter date endinput document"
+        " TeX LaTeX BibTeX footnotemark csname endcsname expandafter date endinput document"
     ).split()
 )
 
@@ -212,6 +212,9 @@ COMMON.update(
         for name, count, body in (
             ("\\empty", 0, []),
             ("\\@empty", 0, []),
+            ("\\figurename", 0, ["Figure"]),
+            ("\\tablename", 0, ["Table"]),
+            ("\\appendixname", 0, ["Appendix"]),
             ("\\@firstofone", 1, ["#1"]),
             ("\\@firstoftwo", 2, ["#1"]),
             ("\\@secondoftwo", 2, ["#2"]),
@@ -309,6 +312,26 @@ def _paired(engine: Any, _token: str) -> None:
     _user_define(engine, Macro(name, ["s", "o", None], body))
 
 
+@command(COMMON, "DeclarePairedDelimiterX DeclarePairedDelimiterXPP")
+def _paired_body(engine: Any, token: str) -> None:
+    """mathtools' delimiters around a pattern of several arguments."""
+    name = engine.name()
+    count = re.search(r"[1-9]", engine.plain(engine.optional() or []))
+    around = token.endswith("PP")
+    before = engine.argument() if around else []
+    left, right = engine.argument(), engine.argument()
+    after = engine.argument() if around else []
+    inside = engine.argument()
+    body = [*before, "\\left", *left, *inside, "\\right", *right, *after]
+    # a star and a size come first
+    body = [
+        f"#{int(part[1:]) + 2}" if part[0] == "#" and part[1:].isdigit() else part
+        for part in body
+    ]
+    kinds: list[Any] = ["s", "o", *[None] * int(count[0] if count else 1)]
+    _user_define(engine, Macro(name, kinds, body))
+
+
 @command(COMMON, "newenvironment renewenvironment")
 def _newenvironment(engine: Any, _token: str) -> None:
     engine.star()
@@ -342,8 +365,13 @@ def _newif(engine: Any, _token: str) -> None:
 
 @command(COMMON, "newcounter")
 def _newcounter(engine: Any, _token: str) -> None:
-    engine.counters.setdefault(engine.word(), 0)
-    engine.optional()
+    name = engine.word()
+    engine.counters.setdefault(name, 0)
+    if outer := engine.optional():
+        engine.within[name] = engine.plain(outer)
+    shown = Macro(f"\\the{name}", [], ["\\arabic", "{", name, "}"])
+    if shown.name not in engine.tables[0]:
+        engine.define(shown.name, shown, True)
 
 
 @command(COMMON, "setcounter addtocounter")

@@ -96,6 +96,7 @@ def _finish(engine: Any, frame: Any, captured: list[str]) -> None:
     """A formula is complete: clean it, number it, leave its mark in the text."""
     if frame.display:
         _number_row(engine, frame, last=True)
+        engine.current = frame.before
     elif frame.labels:
         engine.label(frame.labels)
     if not frame.display:
@@ -467,10 +468,36 @@ def _end_bracket(engine: Any, token: str) -> None:
 
 
 @command(
-    MATHS, "[ ( xspace hfill hfil strut centering newline noindent par maketitle item"
+    MATHS,
+    "[ ( xspace hfill hfil strut centering newline noindent par maketitle item"
+    " qedhere",
 )
 def _ignored(_engine: Any, _token: str) -> None:
     pass
+
+
+def is_wide(engine: Any, token: str) -> bool:
+    """Take a length; whether a space of it parts words or formulas."""
+    length = ""
+    if token == "\\hspace":
+        engine.star()
+        length = engine.plain(engine.argument()) or "fill"
+    else:
+        length = engine.peek()
+        engine.skip_dimension()
+    wide = re.match(r"\s*(?:\d*\.?\d+\s*(?:true)?(cm|mm|in|em|pt|ex|pc)|fill)", length)
+    least = {"cm": 0.2, "in": 0.1, "mm": 2, "em": 0.7, "pt": 7, "ex": 2, "pc": 0.7}
+    if not wide:
+        return False
+    unit = wide[1]
+    return not unit or float(re.split("true|" + unit, length)[0]) >= least[unit]
+
+
+@command(MATHS, "hspace hskip")
+def _space(engine: Any, token: str) -> None:
+    """A space of some size: what an author puts between two formulas of one line."""
+    if is_wide(engine, token):
+        engine.out.append("\\quad ")
 
 
 @command(MATHS, "section subsection subsubsection chapter paragraph bibitem")
@@ -517,7 +544,11 @@ MATHS.update(
 # siunitx
 
 
-@command(MATHS, "SI si num qty ang unit SIrange qtyrange numrange")
+@command(
+    MATHS,
+    "SI si num qty ang unit SIrange qtyrange numrange SIlist qtylist numlist qtyproduct"
+    " numproduct",
+)
 def _quantity(engine: Any, token: str) -> None:
     if token == "\\qty" and engine.peek() != "{":
         # the physics package has brackets that grow under this name

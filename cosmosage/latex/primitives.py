@@ -355,7 +355,7 @@ for _names, _signature in {
     "savebox sbox": "mom",
     "usebox": "m",
     "hypersetup pdfinfo AtBeginDocument AtEndDocument sisetup captionsetup lstset geometry": "m",
-    "lstdefinestyle lstdefinelanguage definecolor colorlet DeclareSIUnit setminted": "mm",
+    "lstdefinestyle lstdefinelanguage definecolor colorlet setminted": "mm",
     "definecolor": "mmm",
     "hyphenation graphicspath DeclareGraphicsExtensions usetikzlibrary urlstyle tikzset": "m",
     "pgfplotsset theoremstyle allowdisplaybreaks PassOptionsToPackage tcbset": "m",
@@ -388,8 +388,8 @@ for _names, _signature in {
     "addtocontents": "mm",
     "DeclareUnicodeCharacter newmdenv newtcolorbox": "mm",
     "newtcolorbox": "omom",
-    "hspace vspace": "sm",
-    "vskip hskip kern mskip mkern vglue hglue raise lower moveleft moveright": "d",
+    "vspace": "sm",
+    "kern mskip mkern vglue hglue raise lower moveleft moveright": "d",
     "rule": "omm",
     "phantom hphantom vphantom rawcode": "m",
     "ListProperties": "p",
@@ -398,10 +398,10 @@ for _names, _signature in {
     "leftheadtext rightheadtext": "m",
     "pagebreak nopagebreak linebreak nolinebreak": "o",
     "samepage enlargethispage": "sm",
-    "stretch scriptspace index glossary gls nocite": "m",
+    "stretch scriptspace index glossary nocite": "m",
     "substitutefont": "mmm",
     "savesymbol restoresymbol listofchanges defaultfontfeatures": "om",
-    "numberwithin setcitestyle bibpunct citestyle": "om",
+    "numberwithin": "om",
 }.items():
     for _name in _names.split():
         COMMON["\\" + _name] = Taken(_signature)

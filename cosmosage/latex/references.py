@@ -27,14 +27,32 @@ _AUTHOR = frozenset(
     "citeauthor Citeauthor citefullauthor citename citeA shortciteA".split()
 )
 _OPEN = frozenset("cite shortcite citenp".split())
+# what is printed in brackets of its own, and yet is a word in "as shown in (Body 1999)"
+_BRACKETED = frozenset(
+    "citep Citep parencite Parencite autocite Autocite citepalias".split()
+)
+_PLAIN = _BRACKETED | {"footcite", "supercite"}
 # all that can print a name or a year; the others only ever stand in brackets
 _SHOWN = frozenset(
-    {*_TEXTUAL, *_BARE, *_AUTHOR, *_OPEN, "citetalias", "citeyearpar", "citeyear"}
+    {*_TEXTUAL, *_BARE, *_AUTHOR, *_OPEN, *_BRACKETED}
+    | {"citetalias", "citeyearpar", "citeyear"}
 )
+_CITED, _FORMULA = re.compile("\x01[0-9]+\x01"), re.compile("\x03[0-9]+\x03")
 _WORD_BEFORE = re.compile(
     r"(?i)(?:^|[\s(])(?:in|by|of|from|see|with|to|following|than|and|or|like|via|on|under|since"
-    r"|refs?\.?|references?)$"
+    r"|such as|includ(?:e|es|ing)|finally|see also"
+    r"|(?:in|by|of|from|see),? e\. ?g\.,?|refs?\.?|references?)$"
 )
+# as above, or at the beginning of a sentence: seen while reading, before all marks are there
+_STANDS = re.compile(
+    r"(?i)(?:\b(?:in|by|of|from|see|with|to|following|than|like|via|such as|e\. ?g\.,?)|[.:;\f]|--)"
+    r"[\s~]*$"
+)
+_SENTENCE_END = re.compile(
+    r"(?:[\w)\]\"'\x02\x03]{2}[.:](?<!\betc\.)(?<!\bal\.)|--|\f)$"
+)
+# works that were named just before: what holds for the first of a list holds for all
+_LIST = re.compile(r"(?:Xx(?:,| and|;)? *)+$")
 # a bracket that says no more than this says nothing without its citation
 _SAYS_NOTHING = re.compile(
     r"(?:(?:e\. ?g\.|i\. ?e\.|see|also|cf\.?|and|or|as|in|by|from|of|the|to|for|a|an"
@@ -42,13 +60,29 @@ _SAYS_NOTHING = re.compile(
     r"(?![a-z])|[,;.~ ])*+",
     re.I,
 )
-# a key that is a name and a year: body1999, BodyEtAl_2001, bodyGalaxiesDust1999
+# a key that is a name and a year: body1999, BodyEtAl_2001, bodyGalaxiesDust1999, body99
 _KEY = re.compile(
     r"((?:(?:Mc|Mac|De|Van|Di|La|Le|O')(?=[A-Z]))?[A-Za-z][a-z'-]{2,40}?)"
     r"(?=_?[Ee]t_?[Aa]l|[-_:+.\dA-Z])(_?[Ee]t_?[Aa]l)?[A-Za-z_:+.-]{0,80}((?:19|20)\d\d)(?!\d)"
 )
+_SHORT_KEY = re.compile(r"([A-Za-z][a-z'-]{3,})[:_.]?(\d\d)[a-z]?")
+_NUMBERED = re.compile(
+    r"\bnumbers?\b|\bsuper\b|,cite(?:,|$)|style=(?:numeric|phys|ieee|nature|science|chem|alpha)"
+    r"|bst=(?:plain|unsrt|abbrv|ieeetr|IEEEtran|JHEP|utphys|siam|acm|elsarticle-num)(?!nat)"
+)
 _WITH_NOUN = ("autoref", "cref", "vref", "fullref", "crefrange")
 _LOWER = ("section", "subsection", "subsubsection", "chapter", "item", "footnote")
+_MARK = re.compile("\x04([0-9]+)\x04")
+_ITEMS = re.compile("(?:\\(\x04[0-9]+\x04\\)|\x04[0-9]+\x04)(?:[a-z]\\b)?")
+_MARKS = re.compile(
+    rf"{_ITEMS.pattern}(?:(?: ?[,;] ?(?:and |or |& )?| (?:and|or|to|&|through) | ?-+ ?)"
+    rf"{_ITEMS.pattern})+"
+)
+_LEAD = re.compile(r"\b([A-Z][a-z]*)s(\.?) ?$")
+_PREFIXES = {
+    **{"fig": "figure", "tab": "table", "eq": "equation", "eqn": "equation"},
+    **{"app": "appendix", "alg": "algorithm", "thm": "theorem", "lem": "lemma"},
+}
 _SHORT = {"figure": "fig.", "equation": "eq."}
 # look ahead, as an entry may stand within a commented one; no key is longer than a line
 _ENTRIES = (
@@ -60,25 +94,24 @@ _ITEM = re.compile(r"(?m)^(?=[ \t]*\\bibitem\s*[\[{%])")
 
 @dataclass(frozen=True)
 class Citation:
-    """A command that cites: which, whom, and the words before it."""
+    """A command that cites: which, whom, and whether it may be a word of its sentence."""
 
     command: str
     keys: list[str]
-    before: str = ""
+    word: bool = True
+
+
+def cited(command: str, keys: list[str], out: list[str]) -> Citation:
+    """A citation as it is read, behind the pieces of text ``out``."""
+    word = command not in _PLAIN or (
+        command in _BRACKETED and _STANDS.search("".join(out[-4:])[-40:]) is not None
+    )
+    return Citation(command, [key for key in keys if key], word)
 
 
 def textual(citations: list[Citation]) -> bool:
     """Whether any citation may need the names of its authors."""
-    plain = (
-        "citep",
-        "parencite",
-        "autocite",
-        "footcite",
-        "supercite",
-        "Citep",
-        "citepalias",
-    )
-    return any(citation.command not in plain for citation in citations)
+    return any(citation.word for citation in citations)
 
 
 def wanted_items(bbl: str, citations: list[Citation]) -> str:
@@ -86,7 +119,7 @@ def wanted_items(bbl: str, citations: list[Citation]) -> str:
     wanted = {
         key
         for citation in citations
-        if citation.command in _SHOWN
+        if citation.word and citation.command in _SHOWN
         for key in citation.keys
     }
     head, *items = _ITEM.split(bbl)
@@ -135,7 +168,11 @@ class Names:
                 return found
         match = _KEY.match(key)
         if not match:
-            return "", ""
+            match = _SHORT_KEY.fullmatch(key)
+            if not match:
+                return "", ""
+            century = "19" if int(match[2]) > 40 else "20"
+            return match[1].capitalize(), century + match[2]
         others = " et al." if match[2] else ""
         return match[1][:1].upper() + match[1][1:] + others, match[3]
 
@@ -270,10 +307,14 @@ def cite(engine: Any, names: Names, text: str) -> str:
 
 def _author_year(engine: Any) -> bool:
     """Whether ``\\cite`` prints names in this document's style."""
-    if re.search(r"\bnumbers\b|\bsuper\b", engine.options) or ",cite" in engine.options:
+    if _NUMBERED.search(engine.options):
         return False
+    if engine.document_class.startswith("revtex"):
+        # it loads natbib itself, and numbers but for these
+        return re.search(r"author-?year|\brmp\b", engine.options) is not None
     return "natbib" in engine.options or bool(
-        re.match(r"aastex|emulateapj|mn|aa\b|apj", engine.document_class)
+        "authoryear" in engine.options
+        or re.match(r"aastex|emulateapj|mn|aa\b|apj", engine.document_class)
     )
 
 
@@ -286,32 +327,38 @@ def _shown(
     aliases: dict[str, str],
 ) -> str:
     command = citation.command
-    if command not in _SHOWN:
+    if not citation.word or command not in _SHOWN:
         return HOLE
-    left = re.sub("\x01[0-9]+\x01", "Xx", re.sub("\x03[0-9]+\x03", "x", left))
+    left = _CITED.sub("Xx", _FORMULA.sub("x", left))
     inside = left.rfind("(") > left.rfind(")") or left.rfind("[") > left.rfind("]")
     before = left[max(left.rfind("("), left.rfind("[")) + 1 :]
-    after = re.split(r"[)\]]", re.sub("\x01[0-9]+\x01", "", right))[0]
+    after = re.split(r"[)\]]", _CITED.sub("", right))[0] if inside else ""
     said = inside and not (
         _SAYS_NOTHING.fullmatch(before) and _SAYS_NOTHING.fullmatch(after)
     )
     if command == "citetalias":
         return " and ".join(aliases.get(key, "") for key in citation.keys) or HOLE
-    if command in _OPEN:
+    if command in _OPEN or command in _BRACKETED:
         starts = (
-            not left or left[-1] in ".:\f" and re.match(r"\s+[a-z]", right) is not None
+            not left
+            or _SENTENCE_END.search(left) is not None
+            and re.match(r"\s+[a-z]", right) is not None
+            or left[-1] == ";"
+            and re.match(r" (?:which|who)\b", right) is not None
         )
-        word = by_name or starts or _WORD_BEFORE.search(left) is not None
-        if said:
-            # "(similar to the framework of [3])", "(see however [3] for doubts)"
-            word = _WORD_BEFORE.search(left) is not None or (
-                re.match(r"see\b", before, re.I) is not None
-                and re.match(r" (?:for|who|where|that|which)\b", right) is not None
-            )
-        if not word or inside and not said or not inside and re.match(r"\s*\)", right):
-            return HOLE
-    elif command in _BARE:
+        named = by_name and command in _OPEN and len(citation.keys) < 3
+        word = named or starts or _is_led(left)
         if inside:
+            word = said and command in _OPEN and _is_led(left, before, after)
+        if not word or not inside and re.match(r"\s*\)", right):
+            return HOLE
+    elif inside and command in _BARE | _TEXTUAL:
+        closes = before[-1:] in (",", ";") and not after.strip(" .,;")
+        if (
+            not said
+            or (command in _BARE or closes)
+            and not _is_led(left, before, after)
+        ):
             return HOLE
     elif command in ("citeyearpar", "citeyear"):
         years = [names.of(key)[1] for key in citation.keys]
@@ -336,37 +383,81 @@ def _shown(
     return NAMED + listed
 
 
+def _is_led(left: str, before: str = "", after: str = "") -> bool:
+    """Whether a citation is a word by what stands around it: all, or that in its bracket."""
+    if _WORD_BEFORE.search(left) or (
+        left.endswith(("Xx", "Xx,", "Xx;", "Xx and"))
+        and _WORD_BEFORE.search(_LIST.sub("", left).rstrip())
+    ):
+        return True
+    # "(see however [3] for doubts)", "(e.g. [3] finds none)"; "(M 31; [3])" is none
+    if not after[:2].strip()[:1].isalpha():
+        return False
+    if re.match(r"see\b", before, re.I):
+        return re.match(r" (?:for|who|where|that|which)\b", after) is not None
+    return (
+        _SAYS_NOTHING.fullmatch(before) is not None
+        and re.match(r" (?:and|or|for|in|see|therein)\b", after) is None
+    )
+
+
 def point(engine: Any, text: str) -> str:
     """Put numbers where the references' marks are."""
     if "\x04" not in text:
         return text
 
-    def replace(match: re.Match[str]) -> str:
-        command, keys = engine.references[int(match[1])]
-        names = [key.strip() for key in keys.split(",")]
-        if command == "nameref":
-            title = engine.titles.get(names[0], "")
-            return title if title and not re.search("[\x01\x04]", title) else GAP
-        known = [pair for key in names if (pair := engine.labels.get(key)) and pair[0]]
-        if not known or command == "pageref":
-            return GAP
-        groups: dict[str, list[str]] = {}
-        nouns = command.lower() in _WITH_NOUN
-        for number, kind in known:
-            groups.setdefault(kind if nouns else "", []).append(number)
-        shown = []
-        for kind, numbers in groups.items():
-            if command == "eqref" or kind == "equation" and "cref" in command.lower():
-                numbers = [f"({number})" for number in numbers]
-            if command.endswith("range"):
-                listed = " to ".join([numbers[0], *numbers[1:][-1:]])
-            else:
-                listed = _listed(_runs(numbers) if nouns else numbers)
-            noun = _noun(engine, command, kind, len(numbers) > 1) if nouns else ""
-            shown.append(f"{noun} {listed}".strip())
-        return _listed(shown)
+    def shown(match: re.Match[str]) -> str:
+        return _pointed(engine, *engine.references[int(match[1])])
 
-    return re.sub("\x04([0-9]+)\x04", replace, text)
+    pieces: list[str] = []
+    done = 0
+    labels = engine.labels
+    if all(keys in labels or "," in keys for _, keys in engine.references):
+        return _MARK.sub(shown, text)
+    for match in _MARKS.finditer(text):
+        items = [_MARK.sub(shown, item) for item in _ITEMS.findall(match[0])]
+        known = [item for item in items if GAP not in item]
+        if not known or len(known) == len(items):
+            continue
+        # those that nothing tells are left out; one figure is no figures
+        before = text[done : match.start()]
+        if len(known) == 1 and (lead := _LEAD.search(before, len(before) - 20)):
+            before = f"{before[: lead.start()]}{lead[1]}{lead[2]} "
+        pieces += (before, _listed(known))
+        done = match.end()
+    return _MARK.sub(shown, "".join([*pieces, text[done:]]))
+
+
+def _pointed(engine: Any, command: str, keys: str) -> str:
+    """What one command prints that points at labels."""
+    names = [key.strip() for key in keys.split(",")]
+    if command == "nameref":
+        title = engine.titles.get(names[0], "")
+        return title if title and not re.search("[\x01\x04]", title) else GAP
+    nouns = command.lower() in _WITH_NOUN
+    known = [pair for key in names if (pair := engine.labels.get(key)) and pair[0]]
+    if not known or command == "pageref":
+        # a label's name often tells what it is of
+        noun = names[0].partition(":")[0].lower()[:3]
+        return f"{_PREFIXES.get(noun, 'section')} {GAP}" if nouns else GAP
+    if command == "subref":
+        # a part of the figure that is spoken of
+        letter = re.search("[a-z]$", known[0][0])
+        return f"({letter[0]})" if letter else known[0][0]
+    groups: dict[str, list[str]] = {}
+    for number, kind in known:
+        groups.setdefault(kind if nouns else "", []).append(number)
+    shown = []
+    for kind, numbers in groups.items():
+        if command == "eqref" or kind == "equation" and "cref" in command.lower():
+            numbers = [f"({number})" for number in numbers]
+        if command.endswith("range"):
+            listed = " to ".join([numbers[0], *numbers[1:][-1:]])
+        else:
+            listed = _listed(_runs(numbers) if nouns else numbers)
+        noun = _noun(engine, command, kind, len(numbers) > 1) if nouns else ""
+        shown.append(f"{noun} {listed}".strip())
+    return _listed(shown)
 
 
 def _listed(parts: list[str]) -> str:

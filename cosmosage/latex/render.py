@@ -56,7 +56,7 @@ class Frame:
 
     __slots__ = (
         *("kind", "name", "out", "table", "close", "display", "per_row", "numbered"),
-        *("row_numbered", "labels", "tag", "columns"),
+        *("row_numbered", "labels", "tag", "columns", "before"),
     )
 
     def __init__(
@@ -77,6 +77,8 @@ class Frame:
         self.labels: list[str] = []
         self.tag = ""
         self.columns = 0
+        # what a label took before this began and takes again when it has ended
+        self.before = ("", "")
 
 
 class Found:
@@ -88,6 +90,9 @@ class Found:
         nouns: the author's (singular, plural) for (cref or Cref, kind of thing).
         notes: footnotes and captions that wait for the end of their paragraph.
         items: key to rendered entry of the bibliography.
+        acronyms: key to short and long form, and their plurals where they are not regular.
+        hidden: environments that an author has turned off.
+        spelt: keys of the acronyms that have been written in full.
     """
 
     def __init__(self) -> None:
@@ -97,13 +102,18 @@ class Found:
         self.labels: dict[str, tuple[str, str]] = {}
         self.notes: list[str] = []
         self.note_count = 0
+        self.note_numbers: dict[int, int] = {}
         self.title = ""
+        self.title_bold = False
         self.abstract = ""
         self.sections: list[tuple[int, str]] = []
         self.titles: dict[str, str] = {}
         self.nouns: dict[tuple[str, str], tuple[str, str]] = {}
         self.aliases: dict[str, str] = {}
         self.items: dict[str, str] = {}
+        self.acronyms: dict[str, tuple[list[str], list[str], str, str]] = {}
+        self.spelt: set[str] = set()
+        self.hidden: set[str] = set()
         self.bibliographies: list[str] = []
         self.files_read: list[str] = []
 
@@ -191,6 +201,7 @@ class Reader(Expander, Found):
     ) -> Frame:
         """Open a frame; with ``capture`` its text is kept apart and given to ``close``."""
         frame = Frame(kind, name, self.out, self.table, close)
+        frame.before = self.current
         self.frames.append(frame)
         self.table = table
         if kind in ("math", "inner"):
@@ -284,7 +295,7 @@ class Reader(Expander, Found):
         # counters that reset each other in a ring have no number of their own
         for _ in range(len(COUNTED)):
             outer = self.within.get(counter, "")
-            if not outer:
+            if not outer or outer == "chapter" and not self.counters.get(outer):
                 break
             if outer in COUNTED or isinstance(
                 self.tables[0].get("\\the" + outer), Macro
@@ -302,6 +313,8 @@ class Reader(Expander, Found):
         values = [self.counters.get(name, 0) for name in names]
         if self.appendix:
             first = numeral(values[0], "Alph")
+            if self.document_class.startswith("revtex"):
+                return " ".join([first or "0", *map(str, values[1:])])
         elif self.document_class.startswith("revtex"):
             first = numeral(values[0], "Roman")
             styles = ("Roman", "Alph", "arabic", "alph")

@@ -2,9 +2,10 @@
 
 import re
 
+from cosmosage.latex import notation
 from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import command, numeral, take
-from cosmosage.latex.references import SHOWN, Citation
+from cosmosage.latex.references import SHOWN, cited
 from cosmosage.latex.render import COUNTED, END_FILE, INDENT, LINE, TEXT, Frame, Reader
 
 LEVELS = {
@@ -46,7 +47,8 @@ def _documentclass(engine: Reader, _token: str) -> None:
         return
     engine.document_class, engine.options = name, options
     if name in ("report", "book", "memoir", "scrbook", "scrreprt"):
-        engine.within.update(section="chapter")
+        for inner in ("section", "figure", "table", "equation"):
+            engine.within[inner] = "chapter"
     engine.within.update(subsection="section", subsubsection="subsection")
     for style in re.split(r"[,\s]+", options):
         _load_style(engine, style)
@@ -71,6 +73,7 @@ def _usepackage(engine: Reader, _token: str) -> None:
         engine.options += "," + ",".join(names)[:OPTIONS]
     for name in names[:500]:
         _load_style(engine, name)
+        notation.load(engine, name)
 
 
 def _load_style(engine: Reader, name: str) -> None:
@@ -156,7 +159,7 @@ def _title(engine: Reader, _token: str) -> None:
 
     def done(text: str) -> None:
         if text.strip():
-            engine.title = engine.title or text
+            engine.title = engine.title or re.sub(r"\[\^\d+\]", "", text)
         engine.note_count, engine.notes = count, notes
 
     count, notes = engine.note_count, list(engine.notes)
@@ -215,7 +218,7 @@ def heading(engine: Reader, level: int, text: str) -> None:
     engine.paragraph()
 
 
-@command(TEXT, "paragraph subparagraph")
+@command(TEXT, "paragraph subparagraph bmhead")
 def _run_in(engine: Reader, _token: str) -> None:
     engine.star()
     engine.optional()
@@ -231,9 +234,11 @@ def _run_in(engine: Reader, _token: str) -> None:
 
 @command(TEXT, "appendix appendices")
 def _appendix(engine: Reader, _token: str) -> None:
+    engine.star()
     engine.appendix = True
     engine.counters.update(section=0, subsection=0, subsubsection=0, chapter=0)
-    engine.within.pop("section", None)
+    if engine.within.get("section") != "chapter":
+        engine.within.pop("section", None)
 
 
 @command(TEXT, "acknowledgments acknowledgements acknowledgment acknowledgement ack")
@@ -272,11 +277,19 @@ def _keep_abstract(engine: Reader, text: str) -> None:
 # notes, references, citations
 
 
+def _count_note(engine: Reader, given: str) -> None:
+    """Count a note twice: as TeX does, whose counter may be set back, and never the same again."""
+    if not given:
+        engine.note_count += 1
+        engine.counters["footnote"] = engine.counters.get("footnote", 0) + 1
+        engine.note_numbers[engine.counters["footnote"]] = engine.note_count
+
+
 @command(TEXT, "footnote footnotetext tablefootnote footnotemark")
 def _footnote(engine: Reader, token: str) -> None:
     given = engine.plain(engine.optional() or []).strip()
     if token == "\\footnotemark":
-        engine.note_count += not given
+        _count_note(engine, given)
         engine.out.append(f"[^{given or engine.note_count}]")
         return
     argument = engine.argument()
@@ -284,11 +297,17 @@ def _footnote(engine: Reader, token: str) -> None:
         # plain TeX's first argument is the mark
         argument = engine.argument()
     if token != "\\footnotetext" or not (given or engine.note_count):
-        engine.note_count += not given
+        _count_note(engine, given)
         engine.out.append(f"[^{given or engine.note_count}]")
-    number = given or engine.note_count
+    # a text belongs to the mark to which its author has set the counter
+    number = given or engine.note_numbers.get(
+        engine.counters.get("footnote", 0), engine.note_count
+    )
+    before = engine.current
+    engine.current = (str(number), "footnote")
 
     def done(text: str) -> None:
+        engine.current = before
         if text.strip():
             engine.notes.append(f"[^{number}]: " + text.strip().replace(PARAGRAPH, " "))
 
@@ -303,12 +322,13 @@ def _label(engine: Reader, _token: str) -> None:
 @command(
     TEXT,
     "ref eqref autoref cref Cref pageref nameref vref Vref subref fullref labelcref Autoref"
-    " crefrange Crefrange",
+    " crefrange Crefrange cpageref Cpageref labelcpageref",
 )
 def _ref(engine: Reader, token: str) -> None:
     engine.star()
     engine.optional()
     keys = engine.word()
+    token = token if "page" not in token else "\\pageref"
     if token.endswith("range"):
         keys += "," + engine.word()
     engine.references.append((token[1:], keys))
@@ -321,25 +341,46 @@ def _ref(engine: Reader, token: str) -> None:
     " citenum Citealt Citealp Citeauthor textcite parencite Textcite Parencite autocite Autocite"
     " footcite supercite fullcite citefullauthor shortcite citetalias citepalias onlinecite"
     " citename citeN citeNP citeA citeANP shortciteN possessivecite citenp citeauthoryear"
-    " posscitet smartcite cites citeasnoun markcite",
+    " posscitet smartcite cites citeasnoun markcite parencites textcites Textcites autocites"
+    " Autocites Parencites footcites supercites citetitle citeurl citedate",
 )
 def _cite(engine: Reader, token: str) -> None:
     engine.star()
-    first = engine.optional()
-    second = engine.optional() if first is not None else None
-    keys = [key.strip() for key in engine.word().split(",")]
-    before = "".join(first or []) if second is not None else ""
-    engine.citations.append(
-        Citation(token[1:], [key for key in dict.fromkeys(keys) if key], before.strip())
-    )
+    several = token.endswith("cites")
+    if several and token != "\\cites":
+        token = token[:-1]
+    keys: list[str] = []
+    while not keys or several and engine.peek() in ("{", "["):
+        while engine.optional() is not None:
+            pass
+        keys += [key.strip() for key in engine.word().split(",")]
+    engine.citations.append(cited(token[1:], list(dict.fromkeys(keys)), engine.out))
     engine.out.append(f"\x01{len(engine.citations) - 1}\x01")
+
+
+@command(
+    TEXT,
+    "setcitestyle citestyle bibpunct biboptions bibliographystyle ExecuteBibliographyOptions",
+)
+def _citestyle(engine: Reader, token: str) -> None:
+    """How citations are printed: by names or by numbers."""
+    engine.optional()
+    style = engine.plain(engine.argument())
+    if token == "\\bibpunct":
+        engine.argument()
+        engine.argument()
+        kind = engine.word()
+        take(engine, "mm")
+        style = "numbers" if kind in ("n", "s") else "authoryear"
+    mark = "bst=" if token == "\\bibliographystyle" else ""
+    engine.options += f",{mark}{style}"
 
 
 @command(TEXT, "crefname Crefname")
 def _crefname(engine: Reader, token: str) -> None:
     kind = engine.word()
     one, many = engine.plain(engine.argument()), engine.plain(engine.argument())
-    engine.nouns[token[1:], kind] = (one[:SHOWN], many[:SHOWN])
+    engine.nouns[token[1:5], kind] = (one[:SHOWN], many[:SHOWN])
 
 
 @command(TEXT, "defcitealias")
@@ -369,10 +410,13 @@ def _href(engine: Reader, token: str) -> None:
 
 @command(TEXT, "caption tablecaption captionof subcaption figcaption")
 def _caption(engine: Reader, token: str) -> None:
-    engine.star()
+    starred = engine.star()
     kind = engine.word() if token == "\\captionof" else _float_kind(engine)
     engine.optional()
     argument = engine.argument()
+    if starred:
+        _noted(engine, argument, "")
+        return
     part = token == "\\subcaption" or any(
         frame is not None and frame.name.startswith(("subfigure", "subtable"))
         for frame in engine.frames[-50:]
@@ -386,6 +430,23 @@ def _subfloat(engine: Reader, _token: str) -> None:
     if second := engine.optional():
         caption = second
     _captioned(engine, _float_kind(engine), caption or [], True)
+
+
+@command(TEXT, "subcaptionbox")
+def _subcaptionbox(engine: Reader, _token: str) -> None:
+    engine.star()
+    engine.optional()
+    caption = engine.argument()
+    take(engine, "oo")
+    _captioned(engine, _float_kind(engine), caption, True)
+
+
+@command(TEXT, "lstcaption")
+def _lstcaption(engine: Reader, _token: str) -> None:
+    """What the lexer makes of the settings of a listing."""
+    caption, label = engine.argument(), engine.word()
+    _captioned(engine, "listing", caption, False)
+    engine.label([label])
 
 
 def _captioned(engine: Reader, kind: str, argument: list[str], part: bool) -> None:
@@ -402,12 +463,16 @@ def _captioned(engine: Reader, kind: str, argument: list[str], part: bool) -> No
         number = engine.number_of(kind) + numeral(frame.columns, "alph")
         engine.counters[kind] -= not frame.numbered
         engine.current = (number, kind)
-    number = engine.current[0]
+    _noted(engine, argument, f"{kind.capitalize()} {engine.current[0]}: ")
+
+
+def _noted(engine: Reader, argument: list[str], head: str) -> None:
+    """Keep a caption for the paragraph's end."""
 
     def done(text: str) -> None:
         if engine.keep.captions and text.strip():
             text = " ".join(text.replace(PARAGRAPH, " ").split())
-            engine.notes.append(f"{kind.capitalize()} {number}: {text}")
+            engine.notes.append(head + text)
 
     engine.capture(argument, done)
 
@@ -430,6 +495,22 @@ def _item(engine: Reader, _token: str) -> None:
     if engine.lists and engine.lists[-1][0] == "inline":
         _inline_item(engine, label)
         return
+    _add_item(engine, label)
+
+
+@command(TEXT, "easyitem")
+def _easyitem(engine: Reader, _token: str) -> None:
+    """What a list of package easylist is made of: an item as deep as it has marks."""
+    depth = engine.word()
+    if depth == "1" and engine.lists:
+        _add_item(engine, None)
+    else:
+        level = int(depth) - 1 if depth.isdecimal() else 0
+        engine.out.append(LINE + INDENT * min(level, 6) + "- ")
+    engine.skip_blanks()
+
+
+def _add_item(engine: Reader, label: list[str] | None) -> None:
     depth = max(0, len(engine.lists) - 1)
     mark = "- "
     if engine.lists:
@@ -442,6 +523,12 @@ def _item(engine: Reader, _token: str) -> None:
     if label and re.search(r"\w", "".join(part for part in label if part[0] != "\\")):
         engine.stack.append(" ")
         engine.stack.extend(reversed(label))
+
+
+@command(TEXT, "itemitem")
+def _itemitem(engine: Reader, _token: str) -> None:
+    """Plain TeX's item within an item."""
+    engine.out.append(LINE + INDENT + "- ")
 
 
 def _inline_item(engine: Reader, label: list[str] | None) -> None:
@@ -457,26 +544,6 @@ def _inline_item(engine: Reader, label: list[str] | None) -> None:
         number = numeral(engine.lists[-1][1], style)
         engine.current = (number, "item")
         engine.out.append(f"{before}{number}{after} ")
-
-
-@command(TEXT, "newtheorem declaretheorem spnewtheorem")
-def _newtheorem(engine: Reader, token: str) -> None:
-    starred = engine.star()
-    if token == "\\declaretheorem":
-        options = "".join(engine.optional() or [])
-        name = engine.word()
-        given = re.search(r"name\s*=\s*([^,]+)", options)
-        shown = given[1].strip("{} ") if given else name.capitalize()
-        engine.theorems[name] = (shown[:SHOWN], name)
-        return
-    name = engine.word()
-    shared = engine.optional()
-    shown = engine.plain(engine.argument())
-    outer = engine.optional()
-    counter = "" if starred else engine.plain(shared) if shared else name
-    engine.theorems[name] = (shown[:SHOWN], counter)
-    if outer:
-        engine.count_within(counter, engine.plain(outer))
 
 
 @command(TEXT, "numberwithin counterwithin")

@@ -1,9 +1,10 @@
 """Commands inside a paragraph: signs, fonts, boxes, and what is left out without a trace."""
 
+import re
 import unicodedata
 
 from cosmosage.latex import maths
-from cosmosage.latex.expand import STOP
+from cosmosage.latex.expand import STOP, Macro
 from cosmosage.latex.lexer import PARAGRAPH
 from cosmosage.latex.macros import Taken, command, numeral
 from cosmosage.latex.render import (
@@ -169,12 +170,33 @@ def _char(engine: Reader, _token: str) -> None:
         engine.out.append(chr(code))
 
 
-@command(TEXT, "SI si num qty ang unit SIrange qtyrange numrange")
+@command(
+    TEXT,
+    "SI si num qty ang unit SIrange qtyrange numrange SIlist qtylist numlist qtyproduct"
+    " numproduct",
+)
 def _quantity(engine: Reader, token: str) -> None:
     if token == "\\qty" and engine.peek() != "{":
         return
     plain, formula, raised = quantity(engine, token)
     engine.out.append(engine.formula(f"${formula}$") if raised else plain)
+
+
+@command(TEXT, "DeclareSIUnit")
+def _declare_unit(engine: Reader, _token: str) -> None:
+    engine.optional()
+    name, body = engine.name(), engine.argument()
+    if name and not any(name in table for table in engine.tables):
+        engine.define(name, Macro(name, [], body), True)
+
+
+@command(TEXT, "unitfrac")
+def _unitfrac(engine: Reader, _token: str) -> None:
+    value = engine.optional()
+    upper, lower = engine.argument(), engine.argument()
+    engine.stack.extend(
+        reversed([*([*value, " "] if value else []), *upper, "/", *lower])
+    )
 
 
 @command(TEXT, "nicefrac sfrac textfrac")
@@ -231,16 +253,16 @@ TEXT.update(
             " correspondingauthor orcid orcidlink inst keywords pacs received accepted revised"
             " published submitted submitjournal journalinfo shorttitle shortauthors titlerunning"
             " authorrunning slugcomment offprints collaboration nocollaboration preprint"
-            " subjectheadings subjclass reportno dedicated curraddr urladdr ead cortext fntext"
-            " tnotetext corref fnref tnoteref institution homepage authorcontributions"
-            " eprint journal volume issue pubyear runningtitle runningauthor bibliographystyle"
+            " subjectheadings subclass subjclass reportno dedicated curraddr urladdr ead cortext"
+            " fntext tnotetext corref fnref tnoteref institution homepage authorcontributions"
+            " eprint journal volume issue pubyear runningtitle runningauthor"
             " altaffiliation arxivnumber emailAdd keyword speaker"
             " authornote ccsdesc setcopyright acmDOI lefttitle righttitle headnote kword"
             " PACS MSC classification msnr idline doi DOI pagerange pubnumber": "soom",
             "altaffiltext shortauthor": "om",
             "authoremail addtoauthor authorinfo affilnote": "m",
             # changes, to-dos and what is struck out
-            "todo deleted sout st xout fxnote marginpar marginnote missingfigure"
+            "comment todo deleted explain sout st xout fxnote marginpar marginnote missingfigure"
             " sidenote": "om",
             # boxes and colours: the last argument is what they hold
             "textcolor": "om",
@@ -254,13 +276,18 @@ TEXT.update(
             "adjustbox foreignlanguage selectlanguage": "om",
             "multicolumn": "mm",
             "multirow": "omomo",
-            "highlight": "o",
+            "highlight added": "o",
             "includepdf pgfplotsset tikz pgfimage": "om",
+            "ListProperties": "p",
             "cline cmidrule specialrule": "pm",
             "figurenum tablenum tablewidth tablecolumns tabletypesize tablenotemark": "om",
             "tablenotetext": "mm",
-            "tablecomments tablerefs tablehead tabletail tablefirsthead tablelasthead": "m",
-            "dataset": "o",
+            "tablecomments tablerefs tabletail tablefirsthead tablelasthead": "m",
+            "edit onlfig onltab": "m",
+            "lstnewenvironment": "moomm",
+            "DefineVerbatimEnvironment inputminted": "omm",
+            "newminted newtcblisting": "omm",
+            "lstset lstloadlanguages setminted usemintedstyle": "om",
             "placefigure placetable plotfile": "m",
             "vcentering": "o",
         }.items()
@@ -271,19 +298,19 @@ TEXT.update(
     {
         "\\" + name: _nothing
         for name in (
-            "emph textbf textit textrm texttt textsf textsc textsl textup textmd textnormal"
+            "emph textbf textit textrm texttt textsf textsl textup textmd textnormal"
             " textsuperscript textsubscript mbox hbox vbox fbox text underline uline ul hl"
-            " bf it rm sc sl tt sf em bfseries itshape rmfamily scshape slshape ttfamily sffamily"
+            " bf it rm sl tt sf em bfseries itshape rmfamily slshape ttfamily sffamily"
             " upshape mdseries normalfont boldmath unboldmath mathrm mathit mathbf tiny scriptsize"
             " footnotesize small normalsize large Large LARGE huge Huge centering raggedright"
             " raggedleft flushleft flushright indent noindent sloppy fussy hfill vfill hfil vfil"
             " footnotesize onehalfspacing doublespacing singlespacing tableofcontents listoffigures"
             " listoftables linenumbers nolinenumbers normalmarginpar reversemarginpar balance"
-            " startlongtable printindex frontmatter mainmatter backmatter added"
+            " startlongtable printindex frontmatter mainmatter backmatter"
             " FloatBarrier hline toprule midrule bottomrule notag nonumber displaystyle textstyle"
             " scriptstyle raggedbottom flushbottom frenchspacing nonfrenchspacing doublespace"
             " singlespace allowdisplaybreaks sloppypar MakeLowercase lowercase nocorr"
-            " centerline leftline rightline line topmargin limits nolimits left right bibfont"
+            " topmargin limits nolimits left right bibfont"
             " acknowledgmentsname noaffiliation notoc tighten newblock"
             " preprintnumber and And AND textcircled smash"
             " null mathstrut qed qedhere qedsymbol BooleanTrue BooleanFalse NoValue mathsurround"
@@ -297,6 +324,64 @@ TEXT.update(
 )
 
 
+_ION = re.compile(
+    r"((?:\[?(?:H|He|Li|C|N|O|Ne|Na|Mg|Al|Si|S|Ar|K|Ca|Ti|Cr|Mn|Fe|Ni|Zn))?(?:~|\s|\\[ ,])*)"
+    r"([ivx]+)((?:(?:~|\s|\\[ ,])*\]?))"
+)
+
+
+@command(TEXT, "textsc sc scshape")
+def _small_capitals(engine: Reader, token: str) -> None:
+    """Small capitals: no more than a look, but a Roman numeral in them is one (H II)."""
+    engine.skip_blanks()
+    stack = engine.stack
+    top = len(stack) - (bool(stack) and stack[-1] == "{" and token == "\\textsc")
+    for end in range(top - 1, max(-1, top - 6), -1):
+        if stack[end] == "}":
+            if ion := _ION.fullmatch("".join(reversed(stack[end + 1 : top]))):
+                parts = [re.sub(r"~|\\[ ,]", " ", part) for part in ion.groups("")]
+                parts[1] = parts[1].upper()
+                stack[end + 1 : top] = [part for part in reversed(parts) if part]
+            return
+
+
+@command(TEXT, "hspace hskip vskip")
+def _skip(engine: Reader, token: str) -> None:
+    """A space that is seen parts words; one downwards ends the paragraph."""
+    if maths.is_wide(engine, token) and token != "\\vskip":
+        engine.out.append(" ")
+    if token == "\\vskip":
+        engine.paragraph()
+
+
+@command(TEXT, "centerline leftline rightline line")
+def _line_of_text(engine: Reader, token: str) -> None:
+    """Plain TeX's box as wide as the page: a line of its own; the first ones are the title."""
+    argument = engine.argument()
+    before = "" if engine.document_class else "".join(engine.out).strip(" \n\f")
+    if token == "\\centerline" and not engine.document_class and not before:
+        if engine.front_open and not engine.captures:
+            bold = "\\bf" in argument
+            if not engine.title or bold and engine.title_bold:
+                engine.title_bold = bold
+                engine.capture(argument, lambda text: _more_title(engine, text))
+            return
+    engine.paragraph()
+    engine.stack.extend(reversed([*argument, "\\par"]))
+
+
+def _more_title(engine: Reader, text: str) -> None:
+    engine.title = f"{engine.title} {text.strip()}".strip()
+
+
+@command(TEXT, "dataset")
+def _dataset(engine: Reader, _token: str) -> None:
+    """AASTeX's link to data prints its name, older versions' its text."""
+    name, link = engine.optional(), engine.argument()
+    address = any(part[0] == "\x02" or "//" in part for part in link)
+    engine.stack.extend(reversed(name if name and address else link))
+
+
 @command(TEXT, "enquote")
 def _enquote(engine: Reader, _token: str) -> None:
     engine.star()
@@ -308,10 +393,21 @@ def _software(engine: Reader, token: str) -> None:
     """AASTeX's last paragraphs, under the word that it prints."""
     engine.optional()
     argument = engine.argument()
+    if re.search(r"(?i)facilit(?:y|ies): *$", "".join(engine.out[-6:])):
+        # the old class prints no word, so its users wrote one
+        engine.stack.extend(reversed(argument))
+        return
     engine.paragraph()
     if any(part.strip("{} ") for part in argument):
         engine.out.append(token[1:].capitalize() + ": ")
         engine.stack.extend(reversed([*argument, "\\par"]))
+
+
+@command(TEXT, "epigraph")
+def _epigraph(engine: Reader, _token: str) -> None:
+    words, author = engine.argument(), engine.argument()
+    engine.paragraph()
+    engine.stack.extend(reversed([*words, " --- ", *author, "\\par"]))
 
 
 @command(TEXT, "texorpdfstring")
@@ -328,6 +424,38 @@ def _rawcode(engine: Reader, _token: str) -> None:
     else:
         engine.out.append(" ")
         engine.drop("code", "code is no prose")
+
+
+@command(TEXT, "tablehead")
+def _tablehead(engine: Reader, _token: str) -> None:
+    """The first rows of AASTeX's tables."""
+    argument = engine.argument()
+    if engine.in_table():
+        engine.stack.extend(reversed([*argument, "\\\\"]))
+
+
+@command(TEXT, "lstinline mintinline verb Verb")
+def _inline_code(engine: Reader, token: str) -> None:
+    """Code within a sentence, from a macro of the author's: a word like the others."""
+    engine.star()
+    engine.optional()
+    if token == "\\mintinline":
+        engine.argument()
+    engine.skip_blanks()
+    if engine.peek() == "{":
+        code = engine.argument()
+    else:
+        stop = (engine.argument() or [""])[0]
+        code = engine.delimited([stop]) if len(stop) == 1 else []
+    engine.stack.extend(reversed(code))
+
+
+@command(TEXT, "newmintinline")
+def _newmintinline(engine: Reader, _token: str) -> None:
+    name = engine.plain(engine.optional() or [])
+    name = name or engine.plain(engine.argument()) + "inline"
+    engine.define("\\" + name, lambda own, _token: _inline_code(own, "\\lstinline"))
+    engine.argument()
 
 
 # text inside a formula: the same, but it stays LaTeX

@@ -16,35 +16,72 @@ _FILLER = (
 # possessive: what an author can write must never make these go back and try again
 _BRACKETS = re.compile(rf" ?[(\[]{_FILLER}*+{HOLE}(?:{_FILLER}|{HOLE})*+[)\]]")
 _NAMED_NOUN = re.compile(rf"(?:\b[Rr]efs?\.|\b[Rr]eferences?) ?{NAMED}")
+# one of several works whose names are not known
+_UNNAMED = re.compile(
+    r"\b((?:in|by|of|from|see|also|following|with|to|as|e\. ?g\.,?) )"
+    rf"{HOLE}(?:, ?(?:and )?| and )(?={NAMED})"
+)
 _SEVERAL = re.compile(rf"{HOLE}(?:[ ,;-]{{0,9}}{HOLE})+")
 # What goes with a citation that stood outside of brackets, and what stays, in this order. The
 # first of three is what the pattern cannot do without, and is found far sooner than that.
 _HOLES = [
     (re.compile(core), re.compile(pattern), instead)
     for core, pattern, instead in (
-        (rf"\( ?{HOLE}", rf"(?<=\() ?{HOLE} ?[,;]? ?", ""),
+        (
+            rf" {HOLE}(?:"
+            + "|".join(
+                rf"(?<={word} {HOLE})"
+                for word in r"\bin \bby \bof from \bsee also wing with \bto \band \bor s\. f\."
+                r" ence nces ef efs".split()
+            )
+            + r")(?: ?[.,;:)\]]| and\b)",
+            r"(?:,? (?:e\.g\.,?|cf\.|see))? "
+            r"(?:(?:in|by|of|from|see(?: also)?|following|with|to|and|or),? )?"
+            rf"(?:in|by|of|from|see(?: also)?|following|with|to|and|or|[Rr]efs?\.?"
+            rf"|[Rr]eferences?) {HOLE}(?:,?(?: and)? (?:[Rr]efs?\.? )?{HOLE})*"
+            r"(?= ?[.,;:)\]])",
+            "",
+        ),
+        (rf"[(\[] ?{HOLE}", rf"(?<=[(\[]) ?{HOLE} ?[,;]? ?", ""),
+        (
+            rf" {HOLE} for",
+            rf"[;,] (?:see,? |also |e\.g\.,? )*{HOLE} for (?:an? )?(?:\w+ )?"
+            r"(?:reviews?|details|overviews?|discussions?)(?=[.,;)])",
+            "",
+        ),
+        # what led to it leads to what follows: "(e.g. [3], and Body 1999)"
+        (
+            rf" {HOLE}(?<=[.,eo] {HOLE})(?: ?[,;]| and\b| or\b)",
+            r"\b((?:e\. ?g\.|i\. ?e\.|cf\.|see|also|for example|for instance),? )"
+            rf"{HOLE}(?: ?[,;] ?| (?=and\b|or\b))(?:(?:and|or)\b[, ]*)?(?=[\w\"'\x03])",
+            r"\1",
+        ),
         (
             rf"{HOLE} ?[)\]]",
             rf"[ ,;]{{0,9}}(?:\b(?:see(?: also)?|e\.g\.|cf\.)[, ]{{0,4}})?{HOLE} ?(?=[)\]])",
             "",
         ),
         (
-            rf" {HOLE}",
-            rf" (?:in|by|of|from|see|following|with|to|[Rr]efs?\.?|[Rr]eferences?) {HOLE}"
-            r"(?= ?[.,;:)])",
-            "",
-        ),
-        (
             rf"[Rr]ef(?:s?\.|erences?) ?{HOLE}",
-            rf" ?\b(?:[Rr]efs?\.|[Rr]eferences?) ?{HOLE}",
+            rf" ?\b(?:[Rr]efs?\.|[Rr]eferences?) ?{HOLE} ?",
             " ",
         ),
         (HOLE, rf"([,;]) ?{HOLE} ?(?=[,;.])", ""),
+        # a parenthesis between dashes; a dash, a note's mark or a stop that followed at once
+        (rf"- ?{HOLE}", rf" ?--+ ?{HOLE} ?--+(?= ?[,.;:)])", ""),
+        (rf"{HOLE} ?[-[]", rf" ?{HOLE}(?=---?\S)| ?{HOLE} ?(?=\[\^)", ""),
+        (
+            rf"{HOLE}(?:(?<=[.!?] {HOLE})|(?<=[.!?]{HOLE}))",
+            rf"(?<=[.!?]) ?{HOLE} ?\.",
+            "",
+        ),
         (rf"{HOLE} ?[.,;:!?)\]]", rf" ?{HOLE}(?= ?[.,;:!?)\]]) ?", ""),
         (HOLE, rf" ?{HOLE} ?", " "),
     )
 ]
 _EMPTY_CORE = re.compile(r"\([ ,;]{0,9}\)|\[[ ,;]{0,9}\]")
+_DANGLING_PAIRS = "(, (; [, [; ,) ;) ,] ;] ,. ;.".split() + [", )", "; )", ", .", "; ."]
+_DANGLING = re.compile(r"(?<=[(\[]) ?[,;][ ,;]*(?=\w)| ?[,;]+ ?(?=[)\]]|\.(?:\s|$))")
 _EMPTY = re.compile(r" ?\([ ,;]{0,9}\)| ?\[[ ,;]{0,9}\]")
 _NOUN = (
     r"(?:[Ff]ig(?:ure|s|ures)?\.?|FIG\.|FIGURE|[Tt]ab(?:le|les|s)?\.?"
@@ -57,9 +94,10 @@ _GAP_BRACKET = re.compile(
     rf" ?[(\[](?=[^()\[\]]{{0,99}}{GAP})(?:see|cf\.?|also|e\.g\.,?|and|in|left|right|top"
     rf"|bottom|below|above|{_NOUN}|[,; &]|{GAP}|-|–|[a-z]\b)*+[)\]]"
 )
+_ONE_GAP = rf"(?:\({GAP}\)|{GAP})(?:[a-z]\b| ?\([a-z]\))?"
 _GAP_NOUN = re.compile(
-    rf"(?P<start>[.:] |\f ?)?(?:\bthe )?\b(?P<noun>{_NOUN}) ?\(?{GAP}\)?"
-    rf"(?: ?(?:,|and|to|-+|–|&) ?\(?{GAP}\)?)*"
+    rf"(?P<start>[.:] |\f ?)?(?:\bthe )?\b(?P<noun>{_NOUN}) ?{_ONE_GAP}"
+    rf"(?: ?(?:,|and|to|-+|–|&) ?{_ONE_GAP})*"
 )
 _BEFORE_STOP = re.compile(r" (?=[ ,;.:!?)]) *+(?=[,;.:!?)](?:[\s)]|$))")
 _CONTROLS = "".join(map(chr, (*range(0x09), *range(0x0B, 0x20))))
@@ -145,12 +183,20 @@ def _around(text: str, marks: str, mend: Callable[[str], str]) -> str:
 def _close_holes(text: str) -> str:
     """Take away the punctuation that held a citation."""
     if NAMED in text:
+        if HOLE in text:
+            text = _UNNAMED.sub(r"\1", text)
         text = _NAMED_NOUN.sub("", text).replace(NAMED, "")
     text = _BRACKETS.sub("", _SEVERAL.sub(HOLE, text))
     for core, pattern, instead in _HOLES:
         if core.search(text):
             text = pattern.sub(instead, text)
-    return _EMPTY.sub("", text) if _EMPTY_CORE.search(text) else text
+    if _EMPTY_CORE.search(text):
+        text = _EMPTY.sub("", text)
+    if ".." in text:
+        text = re.sub(r"et al\.\.(?!\.)", "et al.", text)
+    if any(pair in text for pair in _DANGLING_PAIRS):
+        text = _DANGLING.sub("", text)
+    return text
 
 
 def _close_gaps(text: str) -> str:
@@ -166,7 +212,7 @@ def _close_gaps(text: str) -> str:
 
     text = _GAP_NOUN.sub(alone, text)
     text = re.sub(rf" ?[(\[][ ,]{{0,9}}{GAP}[ ,]{{0,9}}[)\]]", "", text)
-    return re.sub(rf" ?{GAP}(?= ?[.,;:)])|{GAP}", "", text)
+    return re.sub(rf" ?{GAP}(?= ?[.,;:)])|{GAP} ?", "", text)
 
 
 def _typography(text: str) -> str:

@@ -61,9 +61,19 @@ def unit(engine: Any, tokens: list[str]) -> tuple[str, bool]:
                 and expansions < 100
             ):
                 expansions += 1
-                queue = meaning.body[::-1][:50] + queue
-                continue
-            shown = prefix + UNITS.get(name, name)
+                body = meaning.body[::-1][:50]
+                if all(part[0] == "\\" or not part.strip() for part in body):
+                    queue = body + queue
+                    continue
+                # a unit that is not made of units: "M_\\odot"
+                shown = (
+                    prefix
+                    + "".join(
+                        part + " " if part[1:].isalpha() else part for part in body
+                    ).strip()
+                )
+            else:
+                shown = prefix + UNITS.get(name, name)
             exponent = sign + (power or ("1" if sign else ""))
             parts.append(f"{shown}^{{{exponent}}}" if exponent else shown)
             prefix, sign, power = "", "", ""
@@ -98,6 +108,8 @@ def quantity(engine: Any, token: str) -> tuple[str, str, bool]:
         shown = "".join(p + s for p, s in zip(degrees, "°′″") if p)
         marks = (r"^{\circ}", r"^{\prime}", r"^{\prime\prime}")
         return shown, "".join(p + s for p, s in zip(degrees, marks) if p), False
+    if token.endswith(("list", "product")):
+        return _several(engine, token, value)
     values = [value]
     if token in ("\\SIrange", "\\qtyrange", "\\numrange"):
         values.append(number(engine, engine.argument()))
@@ -107,10 +119,29 @@ def quantity(engine: Any, token: str) -> tuple[str, str, bool]:
     if token not in ("\\si", "\\unit"):
         engine.optional()
     shown, needs_maths = unit(engine, engine.argument())
-    gap = "" if shown[:1] in "°′″" or not value else "\\,"
+    gap = "" if shown in ("", "°", "′", "″") or not value else "\\,"
     roman = rf"\mathrm{{{shown}}}" if shown else ""
     plain = (" " if gap and shown else "") + shown.replace("\\,", " ")
     # the unit is printed behind each end of a range
     text = " to ".join(one + plain for one in values)
     maths = r"\text{ to }".join(one + gap + roman for one in values)
     return text, maths, needs_maths or raised
+
+
+def _several(engine: Any, token: str, value: str) -> tuple[str, str, bool]:
+    """``\\qtylist{1;2;3}{\\m}`` and ``\\qtyproduct{2 x 3}{\\m}``: the unit behind each number."""
+    values = value.split(";") if token.endswith("list") else value.split(r"\times ")
+    shown, needs_maths = "", False
+    if not token.startswith("\\num"):
+        engine.optional()
+        shown, needs_maths = unit(engine, engine.argument())
+    roman = rf"\,\mathrm{{{shown}}}" if shown else ""
+    plain = " " + shown.replace("\\,", " ") if shown else ""
+    needs_maths = needs_maths or any("\\" in one for one in values)
+    if token.endswith("product"):
+        maths = r" \times ".join(one.strip() + roman for one in values)
+        return "", maths, True
+    texts, formulas = [one + plain for one in values], [one + roman for one in values]
+    last = texts.pop()
+    text = (", ".join(texts) + " and " if texts else "") + last
+    return text, r"\text{, }".join(formulas), needs_maths
