@@ -37,7 +37,11 @@ class Engine:
         skip: dict[int, str] = {}
         for _ in range(TRIES):
             begun = [0]
-            request = {"file": str(Path(path).resolve()), "skip": skip}
+            request = {
+                "file": str(Path(path).resolve()),
+                "skip": skip,
+                "limit_s": self.page_limit_s,
+            }
             try:
                 return self._child.ask(request, self.page_limit_s, begun.append)
             except (children.Silent, children.Died) as end:
