@@ -6,6 +6,7 @@ is asked for three things: its characters, whether anything is drawn on it at al
 the engine warned of while reading it.
 """
 
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,7 @@ MAX_PAGES = 20_000  # the longest real book is about 5,000
 MAX_CHARACTERS = 400_000  # of one page; a dense journal page has 8,000
 FEW_CHARACTERS = 300  # on a page that a picture covers: a stamp, a page number, no text
 _FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
+_MARKUP = re.compile(rb"\s*<(?:!doctype\s+html|html|\?xml)", re.IGNORECASE)
 _ENGINE_ERRORS = (
     pymupdf.FileDataError,
     pymupdf.mupdf.FzErrorBase,
@@ -99,34 +101,18 @@ def read(
     tell(1)
     if head.startswith(b"PK\x03\x04") or ending == ".epub":
         return _epub(path)
-    text = _decoded(path.read_bytes())
+    marked = ending in (".html", ".htm", ".xhtml") or _MARKUP.match(head)
+    text = markup.decoded(path.read_bytes(), bool(marked))
     if "\x00" in text[:4096]:
         return _unreadable("damaged", "the file holds binary data, no text")
-    title = ""
-    if ending in (".html", ".htm", ".xhtml") or head.lstrip()[:9].lower().startswith(
-        b"<!doctype"
-    ):
-        text, title = markup.html_text(text)
-    return _plain(text, title)
+    return _plain(*markup.html_text(text) if marked else (text, ""))
 
 
 def _unreadable(status: str, reason: str) -> Read:
     return Read([PageText(1, status, "", reason)])
 
 
-def _decoded(data: bytes) -> str:
-    for name in (
-        "utf-8-sig",
-        "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252",
-    ):
-        try:
-            return data.decode(name)
-        except UnicodeDecodeError:
-            continue
-    return data.decode("latin-1")
-
-
-def _plain(text: str, title: str = "") -> Read:
+def _plain(text: str, title: str) -> Read:
     pages = []
     for number, part in enumerate(text.replace("\r\n", "\n").split("\f"), start=1):
         part = part.strip("\n")
@@ -145,10 +131,13 @@ def _epub(path: Path) -> Read:
         return _unreadable(
             "encrypted" if "DRM" in str(error) else "damaged", str(error)
         )
-    pages = [
-        _judged(PageText(number, "ok", text + "\n\n" if text else ""), text, 0, False)
-        for number, text in enumerate(texts, start=1)
-    ]
+    pages = []
+    for number, (text, why) in enumerate(texts, start=1):
+        page = PageText(number, "ok", text + "\n\n" if text else "")
+        _judged(page, text, 0, False)
+        if why:
+            page.status, page.reason = "damaged", why
+        pages.append(page)
     return _settled(Read(pages, told["title"], told["authors"], told["licence"]))
 
 
@@ -308,9 +297,17 @@ def _leaf(
 
 
 def _first_judged(page: Page, drawn: bool) -> PageText:
-    """What a page's characters say of it; they are many, and not needed any more."""
+    """What a page's characters say of it; what is not needed any more is let go.
+
+    All rows of a book are held until its manner is known, and spans weigh five times what
+    rows do. Only words before a formula are looked at again (see ``flow``).
+    """
     text = _judged(PageText(page.number, "ok", ""), page.raw, page.unknown, drawn)
     page.raw = ""
+    for row in page.rows:
+        words = row.prose >= 0.7 or row.prose >= 0.5 and not row.stacked
+        first = next((i for i, span in enumerate(row.spans) if span.maths), 99)
+        row.spans = [] if words or not first else row.spans[: first + 1]
     return text
 
 
@@ -352,8 +349,8 @@ def _take(
         elif why := garbled(page.raw):
             text.reason += f"; nor does Tesseract read it ({why})"
         elif page.characters > 1.5 * stamp:
+            _first_judged(page, False)
             text.status, text.reason = "ocr", "recognised by Tesseract"
-            page.raw = ""
             pages[found.number - 1] = page
         elif not found.why:  # a plate with its caption, a slide
             text.status, text.reason = "ok", ""
