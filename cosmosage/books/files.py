@@ -173,6 +173,14 @@ def _djvu(path: Path, tell: Callable[[int], None], limit_s: float) -> Read:
     except ValueError as error:
         return _unreadable("damaged", str(error))
     kept = [_first_judged(page, True) for page in pages]
+    found = Read([])
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(12)[8:], "big") + 12
+    if path.stat().st_size < length - 1:  # which may be rounded up
+        found.notes.append(f"the file is cut short: it should have {length} bytes")
+        for text in kept:
+            if text.status == "empty":
+                text.status, text.reason = "damaged", found.notes[0]
     with ocr.Recogniser("", _OCR_SHARE * limit_s) as recogniser:
         for page, text in zip(pages, kept):
             if text.status not in ("empty", "garbled") or not recogniser.can:
@@ -186,7 +194,7 @@ def _djvu(path: Path, tell: Callable[[int], None], limit_s: float) -> Read:
             recogniser.begin(page.number, picture, size)
             _take(pages, kept, recogniser.finished(tell))
         _take(pages, kept, recogniser.finished(tell, last=True))
-    return _composed(pages, kept, Read([]), [])
+    return _composed(pages, kept, found, [])
 
 
 def _pdf(
@@ -221,14 +229,14 @@ def _pdf_pages(
     repaired = _repair_note(path) if document.is_repaired else ""
     if repaired:
         found.notes.append(repaired)
-    if not document.page_count:
+    if not _count(document):
         rebuilt = _rebuilt(path)
         if rebuilt is not None:
             document, repaired = rebuilt, _repair_note(path)
-    count = min(document.page_count, MAX_PAGES)
-    if document.page_count > MAX_PAGES:
+    count = min(_count(document), MAX_PAGES)
+    if _count(document) > MAX_PAGES:
         found.notes.append(
-            f"only the first {MAX_PAGES} of {document.page_count} pages are read"
+            f"only the first {MAX_PAGES} of {_count(document)} pages are read"
         )
     if not count:
         size = path.stat().st_size
@@ -258,11 +266,27 @@ def _pdf_pages(
             ):
                 _take(pages, kept, recogniser.finished(tell))
         _take(pages, kept, recogniser.finished(tell, last=True))
-    found = _composed(pages, kept, found, document.get_toc(simple=True))
+    found = _composed(pages, kept, found, _outline(document, found))
     last = found.pages[-1]
     if "cut short" in repaired and last.status in ("ok", "ocr"):
         last.status, last.reason = "damaged", repaired
     return found
+
+
+def _outline(document: Any, found: Read) -> list[Any]:
+    try:
+        return document.get_toc(simple=True)
+    except _ENGINE_ERRORS as error:
+        found.notes.append(f"the outline cannot be read ({error})")
+        return []
+
+
+def _count(document: Any) -> int:
+    """How many pages the engine finds; none where it stumbles over their tree."""
+    try:
+        return int(document.page_count)
+    except _ENGINE_ERRORS:
+        return 0
 
 
 def _leaf(
@@ -381,7 +405,7 @@ def _rebuilt(path: Path) -> Any | None:
         document = pymupdf.open(
             "pdf", path.read_bytes().replace(b"startxref", b"startxxxx")
         )
-        if document.page_count:
+        if _count(document):
             return document
         leaves = [
             number

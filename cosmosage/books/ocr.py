@@ -174,9 +174,16 @@ def _dictionary(page: str, size: tuple[float, float]) -> dict[str, Any]:
     """Tesseract's hOCR in the shape of PyMuPDF's dictionary, lengths in points.
 
     It tells a line's baseline and letter size, which boxes around ink do not: a footnote is
-    known by them. Sizes that differ by less than a twelfth from the page's are the page's.
+    known by them. A line without tall letters seems small, so a paragraph has one size, and
+    what differs by less than a twelfth from the page's has the page's.
     """
-    lines = [line for found in _LINE.split(page)[1:] for line in _parts(found)]
+    lines = []
+    for paragraph in page.split("<p class='ocr_par'")[1:]:
+        found = [line for said in _LINE.split(paragraph)[1:] for line in _parts(said)]
+        usual = (
+            sorted(line["size"] for line in found)[len(found) // 2] if found else 0.0
+        )
+        lines += [line | {"size": usual} for line in found]
     sizes = sorted(line["size"] for line in lines for _ in line["text"])
     usual = sizes[len(sizes) // 2] if sizes else 10.0
     for line in lines:
