@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from cosmosage.books.chapters import trim
 from cosmosage.books.shelf import book_name, find_books
-from cosmosage.books.worker import PAGE_LIMIT_S, Engine
+from cosmosage.books.worker import PAGE_LIMIT_S, Engine, in_parallel
 from cosmosage.documents import whole_file, write_jsonl
 
 
@@ -47,31 +47,34 @@ def main(arguments: list[str] | None = None) -> int:
 def convert(inputs: list[Path], out: Path, page_limit_s: float) -> list[dict[str, Any]]:
     """Write ``<name>.txt`` for every input, and ``report.jsonl``."""
     named = _named(inputs)
-    report = []
-    with Engine(page_limit_s) as engine:
-        for name, path in tqdm(named, unit="file", disable=len(named) < 2):
-            start = time.monotonic()
-            found = engine.read(path)
-            pages = found["pages"]
-            chapters, cuts = trim(pages)
-            with whole_file(out / f"{name}.txt") as file:
-                file.writelines(chapter.text + "\n\n" for chapter in chapters)
-            bad = [page for page in pages if page["status"] != "ok"]
-            reasons = Counter(page["reason"] for page in bad).most_common(1)
-            report.append(
-                {
-                    "name": name,
-                    "status": found["status"],
-                    "seconds": round(time.monotonic() - start, 3),
-                    "pages": dict(Counter(page["status"] for page in pages)),
-                    "reason": reasons[0][0] if reasons else "",
-                    "notes": found["notes"],
-                    "cut": {cut.name: cut.pages for cut in cuts},
-                    "dropped": found["dropped"],
-                }
-            )
+    found = in_parallel(
+        lambda one, engine: _convert(*one, out, engine), named, page_limit_s
+    )
+    report = list(tqdm(found, total=len(named), unit="file", disable=len(named) < 2))
     write_jsonl(out / "report.jsonl", report)
     return report
+
+
+def _convert(name: str, path: Path, out: Path, engine: Engine) -> dict[str, Any]:
+    """Write one text; its line of the report."""
+    start = time.monotonic()
+    found = engine.read(path)
+    pages = found["pages"]
+    chapters, cuts = trim(pages)
+    with whole_file(out / f"{name}.txt") as file:
+        file.writelines(chapter.text + "\n\n" for chapter in chapters)
+    bad = [page for page in pages if page["status"] != "ok"]
+    reasons = Counter(page["reason"] for page in bad).most_common(1)
+    return {
+        "name": name,
+        "status": found["status"],
+        "seconds": round(time.monotonic() - start, 3),
+        "pages": dict(Counter(page["status"] for page in pages)),
+        "reason": reasons[0][0] if reasons else "",
+        "notes": found["notes"],
+        "cut": {cut.name: cut.pages for cut in cuts},
+        "dropped": found["dropped"],
+    }
 
 
 def _named(inputs: list[Path]) -> list[tuple[str, Path]]:

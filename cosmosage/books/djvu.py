@@ -56,6 +56,30 @@ def djvu_pages(path: Path, limit_s: float = 300.0) -> list[Page]:
     return pages
 
 
+def djvu_picture(
+    path: Path, number: int, dpi: int, limit_s: float = 50.0
+) -> tuple[bytes, tuple[float, float]]:
+    """A page as a grey picture (PGM), and its width and height in points.
+
+    Raises:
+        ValueError: the tool cannot draw it; the message is the tool's.
+    """
+    command = ["ddjvu", "-format=pgm", f"-page={number}", f"-scale={dpi}", str(path)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=limit_s, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ValueError(f"ddjvu cannot draw the page ({error})") from error
+    size = re.match(rb"P5\s+(\d+)\s+(\d+)\s", done.stdout)
+    if done.returncode or not size:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise ValueError(
+            f"ddjvu cannot draw the page ({said[0] if said else 'no picture'})"
+        )
+    return done.stdout, (int(size[1]) * 72 / dpi, int(size[2]) * 72 / dpi)
+
+
 def _parsed(text: str) -> list[list[Any]]:
     """The top-level lists of a run of S-expressions."""
     stack: list[list[Any]] = [[]]

@@ -6,10 +6,9 @@ is asked for three things: its characters, whether anything is drawn on it at al
 the engine warned of while reading it.
 """
 
+import re
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from typing import Any
 import pymupdf
 
 from cosmosage import children
-from cosmosage.books import blocks, flow, heads, layout, markup
-from cosmosage.books.djvu import djvu_pages
+from cosmosage.books import blocks, flow, heads, layout, markup, ocr
+from cosmosage.books.djvu import djvu_pages, djvu_picture
 from cosmosage.books.glyphs import garbled
 from cosmosage.books.spans import Page
 
@@ -29,8 +28,16 @@ STATUSES = ("ok", "ocr", "empty", "garbled", "encrypted", "damaged")
 MEMORY_LIMIT = 6 * 2**30  # bytes of address space; a 2,000-page book needs under 1 GiB
 MAX_PAGES = 20_000  # the longest real book is about 5,000
 MAX_CHARACTERS = 400_000  # of one page; a dense journal page has 8,000
-OCR_DPI = 300  # Tesseract's own advice for body text
+FEW_CHARACTERS = 300  # on a page that a picture covers: a stamp, a page number, no text
 _FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
+_MARKUP = re.compile(rb"\s*<(?:!doctype\s+html|html|\?xml)", re.IGNORECASE)
+_ENGINE_ERRORS = (
+    pymupdf.FileDataError,
+    pymupdf.mupdf.FzErrorBase,
+    RuntimeError,
+    ValueError,
+)
+_OCR_SHARE = 0.8  # of a page's time: Tesseract gives up before the page is given up
 # what MuPDF warns of: broken streams spoil any page, missing objects an empty one
 _BROKEN = ("zlib error", "premature end", "unexpected end")
 _MISSING = ("repair", "cannot find", "truncated", "missing", "broken")
@@ -66,13 +73,19 @@ class Read:
         return max((page.status for page in self.pages), key=STATUSES.index)
 
 
-def read(path: Path, skip: dict[int, str], tell: Callable[[int], None]) -> Read:
+def read(
+    path: Path,
+    skip: dict[int, str],
+    tell: Callable[[int], None],
+    limit_s: float = 60.0,
+) -> Read:
     """Read a file of any known format.
 
     Args:
         path: the file; its kind is told by its first bytes, then by its name.
         skip: pages (from 1) that the engine died on before, with the reason.
-        tell: called with each page's number before it is read.
+        tell: called with each page's number before it is read or waited for.
+        limit_s: until this process is taken for dead when it tells nothing.
 
     Returns:
         The pages; a file that cannot be read at all has one page that says why.
@@ -82,40 +95,24 @@ def read(path: Path, skip: dict[int, str], tell: Callable[[int], None]) -> Read:
     if not head.strip():
         return _unreadable("damaged", "the file is empty (0 bytes of content)")
     if b"%PDF-" in head or ending == ".pdf":
-        return _pdf(path, skip, tell)
+        return _pdf(path, skip, tell, limit_s)
     if head.startswith(b"AT&TFORM") or ending in (".djvu", ".djv"):
-        return _djvu(path, tell)
+        return _djvu(path, tell, limit_s)
     tell(1)
     if head.startswith(b"PK\x03\x04") or ending == ".epub":
         return _epub(path)
-    text = _decoded(path.read_bytes())
+    marked = ending in (".html", ".htm", ".xhtml") or _MARKUP.match(head)
+    text = markup.decoded(path.read_bytes(), bool(marked))
     if "\x00" in text[:4096]:
         return _unreadable("damaged", "the file holds binary data, no text")
-    title = ""
-    if ending in (".html", ".htm", ".xhtml") or head.lstrip()[:9].lower().startswith(
-        b"<!doctype"
-    ):
-        text, title = markup.html_text(text)
-    return _plain(text, title)
+    return _plain(*markup.html_text(text) if marked else (text, ""))
 
 
 def _unreadable(status: str, reason: str) -> Read:
     return Read([PageText(1, status, "", reason)])
 
 
-def _decoded(data: bytes) -> str:
-    for name in (
-        "utf-8-sig",
-        "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252",
-    ):
-        try:
-            return data.decode(name)
-        except UnicodeDecodeError:
-            continue
-    return data.decode("latin-1")
-
-
-def _plain(text: str, title: str = "") -> Read:
+def _plain(text: str, title: str) -> Read:
     pages = []
     for number, part in enumerate(text.replace("\r\n", "\n").split("\f"), start=1):
         part = part.strip("\n")
@@ -134,10 +131,13 @@ def _epub(path: Path) -> Read:
         return _unreadable(
             "encrypted" if "DRM" in str(error) else "damaged", str(error)
         )
-    pages = [
-        _judged(PageText(number, "ok", text + "\n\n" if text else ""), text, 0, False)
-        for number, text in enumerate(texts, start=1)
-    ]
+    pages = []
+    for number, (text, why) in enumerate(texts, start=1):
+        page = PageText(number, "ok", text + "\n\n" if text else "")
+        _judged(page, text, 0, False)
+        if why:
+            page.status, page.reason = "damaged", why
+        pages.append(page)
     return _settled(Read(pages, told["title"], told["authors"], told["licence"]))
 
 
@@ -162,7 +162,7 @@ def _settled(found: Read) -> Read:
     return found
 
 
-def _djvu(path: Path, tell: Callable[[int], None]) -> Read:
+def _djvu(path: Path, tell: Callable[[int], None], limit_s: float) -> Read:
     if not shutil.which("djvutxt"):
         return _unreadable(
             "damaged", "unreadable without djvutxt: apt-get install djvulibre-bin"
@@ -172,32 +172,55 @@ def _djvu(path: Path, tell: Callable[[int], None]) -> Read:
         pages = djvu_pages(path)
     except ValueError as error:
         return _unreadable("damaged", str(error))
-    return _composed(pages, Read([]), {page.number: True for page in pages}, {}, [])
+    kept = [_first_judged(page, True) for page in pages]
+    found = Read([])
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(12)[8:], "big") + 12
+    if path.stat().st_size < length - 1:  # which may be rounded up
+        found.notes.append(f"the file is cut short: it should have {length} bytes")
+        for text in kept:
+            if text.status == "empty":
+                text.status, text.reason = "damaged", found.notes[0]
+    with ocr.Recogniser("", _OCR_SHARE * limit_s) as recogniser:
+        for page, text in zip(pages, kept):
+            if text.status not in ("empty", "garbled") or not recogniser.can:
+                continue
+            tell(page.number)
+            try:
+                picture, size = djvu_picture(path, page.number, ocr.DPI)
+            except ValueError as error:
+                text.status, text.reason = "damaged", str(error)
+                continue
+            recogniser.begin(page.number, picture, size)
+            _take(pages, kept, recogniser.finished(tell))
+        _take(pages, kept, recogniser.finished(tell, last=True))
+    return _composed(pages, kept, found, [])
 
 
-def _pdf(path: Path, skip: dict[int, str], tell: Callable[[int], None]) -> Read:
+def _pdf(
+    path: Path, skip: dict[int, str], tell: Callable[[int], None], limit_s: float
+) -> Read:
     pymupdf.TOOLS.mupdf_display_errors(False)
     pymupdf.TOOLS.mupdf_display_warnings(False)
     pymupdf.TOOLS.reset_mupdf_warnings()
     try:
         document = pymupdf.open(path, filetype="pdf")
-    except (
-        pymupdf.FileDataError,
-        pymupdf.mupdf.FzErrorBase,
-        RuntimeError,
-        ValueError,
-    ) as error:
+    except _ENGINE_ERRORS as error:
         short = _repair_note(path)
         why = short if "cut short" in short else f"the PDF cannot be opened ({error})"
         return _unreadable("damaged", why)
     with document:
         if document.needs_pass and not document.authenticate(""):
             return _unreadable("encrypted", "the PDF asks for a password")
-        return _pdf_pages(path, document, skip, tell)
+        return _pdf_pages(path, document, skip, tell, limit_s)
 
 
 def _pdf_pages(
-    path: Path, document: Any, skip: dict[int, str], tell: Callable[[int], None]
+    path: Path,
+    document: Any,
+    skip: dict[int, str],
+    tell: Callable[[int], None],
+    limit_s: float,
 ) -> Read:
     told = document.metadata or {}
     found = Read(
@@ -206,14 +229,14 @@ def _pdf_pages(
     repaired = _repair_note(path) if document.is_repaired else ""
     if repaired:
         found.notes.append(repaired)
-    if not document.page_count:
+    if not _count(document):
         rebuilt = _rebuilt(path)
         if rebuilt is not None:
             document, repaired = rebuilt, _repair_note(path)
-    count = min(document.page_count, MAX_PAGES)
-    if document.page_count > MAX_PAGES:
+    count = min(_count(document), MAX_PAGES)
+    if _count(document) > MAX_PAGES:
         found.notes.append(
-            f"only the first {MAX_PAGES} of {document.page_count} pages are read"
+            f"only the first {MAX_PAGES} of {_count(document)} pages are read"
         )
     if not count:
         size = path.stat().st_size
@@ -225,43 +248,138 @@ def _pdf_pages(
             )
         return _unreadable("empty", "the file has no pages")
     pages: list[Page] = []
-    drawn: dict[int, bool] = {}
-    faults: dict[int, str] = dict(skip)
-    recognised: set[int] = set()
-    for number in range(1, count + 1):
-        tell(number)
-        page = Page(number, 612.0, 792.0, [])
-        if number not in skip:
-            try:
-                page, drawn[number], scanned = _leaf(document, number)
-                recognised.update({number} if scanned else ())
-            except (pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError) as error:
-                faults[number] = f"the page cannot be read ({error})"
-            if why := _fault(page, drawn.get(number, False), repaired):
-                faults.setdefault(number, why)
-        pages.append(page)
-    _check_lengths(pages, faults)
-    found = _composed(pages, found, drawn, faults, document.get_toc(simple=True))
-    for page in found.pages:
-        if page.page in recognised and page.status == "ok":
-            page.status, page.reason = "ocr", "recognised by Tesseract"
+    kept: list[PageText] = []
+    with ocr.Recogniser(document.language or "", _OCR_SHARE * limit_s) as recogniser:
+        for number in range(1, count + 1):
+            tell(number)
+            if number in skip:
+                pages.append(Page(number, 612.0, 792.0, []))
+                kept.append(PageText(number, "damaged", "", skip[number]))
+                continue
+            page, text, leaf = _leaf(document, number, repaired)
+            pages.append(page)
+            kept.append(text)
+            if (
+                leaf is not None
+                and recogniser.can
+                and _is_drawn(leaf, text, recogniser)
+            ):
+                _take(pages, kept, recogniser.finished(tell))
+        _take(pages, kept, recogniser.finished(tell, last=True))
+    found = _composed(pages, kept, found, _outline(document, found))
     last = found.pages[-1]
     if "cut short" in repaired and last.status in ("ok", "ocr"):
         last.status, last.reason = "damaged", repaired
     return found
 
 
-def _leaf(document: Any, number: int) -> tuple[Page, bool, bool]:
-    """A page, whether something is drawn on it without characters, whether it was recognised."""
+def _outline(document: Any, found: Read) -> list[Any]:
+    try:
+        return document.get_toc(simple=True)
+    except _ENGINE_ERRORS as error:
+        found.notes.append(f"the outline cannot be read ({error})")
+        return []
+
+
+def _count(document: Any) -> int:
+    """How many pages the engine finds; none where it stumbles over their tree."""
+    try:
+        return int(document.page_count)
+    except _ENGINE_ERRORS:
+        return 0
+
+
+def _leaf(
+    document: Any, number: int, repaired: str
+) -> tuple[Page, PageText, Any | None]:
+    """A page as its text layer has it, and its leaf where Tesseract may know better."""
     pymupdf.TOOLS.reset_mupdf_warnings()
-    leaf = document[number - 1]
-    page = layout.read_page(number, leaf.get_text("dict", flags=_FLAGS))
-    drawn = not page.characters and page.unknown < 20 and _is_drawn(leaf)
-    if (drawn or garbled(page.raw, page.unknown)) and shutil.which("tesseract"):
-        scanned = _recognised(leaf, number)
-        if scanned.characters:
-            return scanned, False, True
-    return page, drawn, False
+    try:
+        leaf = document[number - 1]
+        page = layout.read_page(number, leaf.get_text("dict", flags=_FLAGS))
+        bare = not page.characters and page.unknown < 20
+        drawn = bare and bool(leaf.get_images() or leaf.get_bboxlog())
+        why = _fault(page, drawn, repaired)
+        covered = page.characters < FEW_CHARACTERS and _is_covered(leaf)
+    except _ENGINE_ERRORS as error:
+        page = Page(number, 612.0, 792.0, [])
+        drawn, covered, why = False, False, f"the page cannot be read ({error})"
+    if page.characters > MAX_CHARACTERS:
+        why = f"{page.characters} characters on one page: no page holds that"
+        page.rows = []
+    text = _first_judged(page, drawn)
+    if why:
+        text.status, text.reason = "damaged", why
+        return page, text, None
+    if text.status == "ok" and covered:
+        text.status = "empty"
+        text.reason = f"a picture covers the page, beside {page.characters} characters"
+    if text.status == "ok" or text.reason == "blank page":
+        return page, text, None
+    text.reason += "" if ocr.languages() else f"; Tesseract may read it: {ocr.INSTALL}"
+    return page, text, leaf
+
+
+def _first_judged(page: Page, drawn: bool) -> PageText:
+    """What a page's characters say of it; what is not needed any more is let go.
+
+    All rows of a book are held until its manner is known, and spans weigh five times what
+    rows do. Only words before a formula are looked at again (see ``flow``).
+    """
+    text = _judged(PageText(page.number, "ok", ""), page.raw, page.unknown, drawn)
+    page.raw = ""
+    for row in page.rows:
+        words = row.prose >= 0.7 or row.prose >= 0.5 and not row.stacked
+        first = next((i for i, span in enumerate(row.spans) if span.maths), 99)
+        row.spans = [] if words or not first else row.spans[: first + 1]
+    return text
+
+
+def _is_covered(leaf: Any) -> bool:
+    """Whether pictures cover most of a page, as a scan's does."""
+    shown = (abs(pymupdf.Rect(i["bbox"]) & leaf.rect) for i in leaf.get_image_info())
+    return sum(shown) > 0.65 * abs(leaf.rect)  # scans are often cut to what is printed
+
+
+def _is_drawn(leaf: Any, text: PageText, recogniser: ocr.Recogniser) -> bool:
+    """Draw a page for Tesseract; False, and the reason kept, where that fails."""
+    pymupdf.TOOLS.reset_mupdf_warnings()
+    try:
+        drawn = leaf.get_pixmap(dpi=ocr.DPI, colorspace=pymupdf.csGRAY, alpha=False)
+    except _ENGINE_ERRORS as error:
+        text.status, text.reason = "damaged", f"the page cannot be drawn ({error})"
+        return False
+    warned = pymupdf.TOOLS.mupdf_warnings().splitlines()
+    if text.status == "empty" and drawn.is_unicolor:
+        text.reason += ", which shows nothing"
+        if warned:
+            text.status = "damaged"
+            text.reason = f"the page's picture is broken ({warned[0]})"
+        return False
+    size = (leaf.rect.width, leaf.rect.height)
+    recogniser.begin(text.page, drawn.tobytes("pnm"), size)
+    return True
+
+
+def _take(
+    pages: list[Page], kept: list[PageText], read_again: Iterable[ocr.Recognised]
+) -> None:
+    """Put what Tesseract read in the place of a layer that has less."""
+    for found in read_again:
+        page, text = found.page, kept[found.number - 1]
+        stamp = pages[found.number - 1].characters if text.status == "empty" else 0
+        if found.why and not stamp:
+            text.reason += f"; {found.why}"
+        elif why := garbled(page.raw):
+            text.reason += f"; nor does Tesseract read it ({why})"
+        elif page.characters > 1.5 * stamp:
+            _first_judged(page, False)
+            text.status, text.reason = "ocr", "recognised by Tesseract"
+            pages[found.number - 1] = page
+        elif not found.why:  # a plate with its caption, a slide
+            text.status, text.reason = "ok", ""
+        else:
+            text.reason += f"; {found.why}"
 
 
 def _fault(page: Page, drawn: bool, repaired: str) -> str:
@@ -287,7 +405,7 @@ def _rebuilt(path: Path) -> Any | None:
         document = pymupdf.open(
             "pdf", path.read_bytes().replace(b"startxref", b"startxxxx")
         )
-        if document.page_count:
+        if _count(document):
             return document
         leaves = [
             number
@@ -306,7 +424,7 @@ def _rebuilt(path: Path) -> Any | None:
             document.xref_set_key(number, "Parent", f"{tree} 0 R")
         document.xref_set_key(-1, "Root", f"{root} 0 R")
         return pymupdf.open("pdf", document.tobytes())
-    except (pymupdf.FileDataError, pymupdf.mupdf.FzErrorBase, RuntimeError, ValueError):
+    except _ENGINE_ERRORS:
         return None
 
 
@@ -321,21 +439,8 @@ def _repair_note(path: Path) -> str:
     return "the file's cross-reference table is broken and was rebuilt"
 
 
-def _check_lengths(pages: list[Page], faults: dict[int, str]) -> None:
-    for page in pages:
-        if page.characters > MAX_CHARACTERS:
-            faults[page.number] = (
-                f"{page.characters} characters on one page: no page holds that"
-            )
-            page.rows, page.raw = [], ""
-
-
 def _composed(
-    pages: list[Page],
-    found: Read,
-    drawn: dict[int, bool],
-    faults: dict[int, str],
-    outline: list[Any],
+    pages: list[Page], kept: list[PageText], found: Read, outline: list[Any]
 ) -> Read:
     """Pages of rows to pages of text."""
     dropped = heads.Dropped()
@@ -344,52 +449,11 @@ def _composed(
     parts = [blocks.blocks(page, how) for page in pages]
     blocks.follow_outline(parts, outline)
     blocks.set_levels(parts, how)
-    for page, text in zip(pages, flow.texts(parts, how, dropped)):
-        kept = PageText(page.number, "ok", text)
-        if page.number in faults:
-            kept.status, kept.reason = "damaged", faults[page.number]
-        else:
-            kept = _judged(kept, page.raw, page.unknown, drawn.get(page.number, False))
-        found.pages.append(kept)
+    for page, text in zip(kept, flow.texts(parts, how, dropped)):
+        page.text = "" if page.status == "empty" else text
+    found.pages = kept
     found.dropped = asdict(dropped)
     return _settled(found)
-
-
-def _is_drawn(leaf: Any) -> bool:
-    """Whether anything at all is painted on a page without characters."""
-    return bool(leaf.get_images() or leaf.get_bboxlog())
-
-
-def _recognised(leaf: Any, number: int) -> Page:
-    """The page as Tesseract reads its picture; its boxes are in points again."""
-    with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder, "page.png")
-        leaf.get_pixmap(dpi=OCR_DPI, colorspace=pymupdf.csGRAY).save(picture)
-        command = ["tesseract", str(picture), "-", "--dpi", str(OCR_DPI), "tsv"]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=50, check=False)
-        except subprocess.TimeoutExpired:
-            return Page(number, 612.0, 792.0, [])
-    out = done.stdout.decode("utf-8", "replace")
-    return layout.read_page(number, _from_tsv(out, leaf.rect.width, leaf.rect.height))
-
-
-def _from_tsv(table: str, width: float, height: float) -> dict[str, Any]:
-    """Tesseract's table of words in the shape of PyMuPDF's dictionary: a line a span."""
-    lines: dict[tuple[str, ...], list[tuple[list[float], str]]] = {}
-    for row in table.splitlines()[1:]:
-        cells = row.split("\t")
-        if len(cells) == 12 and cells[0] == "5" and cells[11].strip():
-            x, y, w, h = (float(cell) * 72 / OCR_DPI for cell in cells[6:10])
-            lines.setdefault(tuple(cells[1:5]), []).append(
-                ([x, y, x + w, y + h], cells[11])
-            )
-    spans = []
-    for words in lines.values():
-        box = [min(b[0] for b, _ in words), min(b[1] for b, _ in words)]
-        box += [max(b[2] for b, _ in words), max(b[3] for b, _ in words)]
-        spans.append((box, " ".join(word for _, word in words)))
-    return layout.as_dictionary(spans, width, height)
 
 
 def page_image(path: Path, number: int, dpi: int) -> bytes:
@@ -410,7 +474,7 @@ def page_image(path: Path, number: int, dpi: int) -> bytes:
 
 def _answer(request: dict[str, Any], tell: Callable[[int], None]) -> dict[str, Any]:
     skip = {int(page): why for page, why in request["skip"].items()}
-    found = read(Path(request["file"]), skip, tell)
+    found = read(Path(request["file"]), skip, tell, request["limit_s"])
     return {**asdict(found), "status": found.status}
 
 

@@ -5,15 +5,29 @@ EPUB is read entry by entry with a bound on what it may unpack to. PyMuPDF can l
 EPUB as pages too, but then words are divided and headings are only large letters again.
 """
 
+import contextlib
 import io
 import posixpath
 import re
 import zipfile
+import zlib
 from html.parser import HTMLParser
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
 MAX_UNPACKED = 512 * 2**20  # bytes of text in one EPUB: a hundred long books
+
+_DAMAGED = (  # what an entry that is missing, cut, locked or oddly packed raises
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
+_CHARSET = re.compile(
+    rb"""(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE
+)
 
 _SKIPPED = frozenset(
     "script style head nav svg template noscript iframe object figure".split()
@@ -130,6 +144,25 @@ class _Reader(HTMLParser):
         self._flush()
 
 
+def decoded(data: bytes, declares: bool = True) -> str:
+    """Bytes to characters: by a byte order mark, as UTF-8, as declared, else as cp1252.
+
+    Args:
+        data: a whole file.
+        declares: whether its first lines may name an encoding, as markup does.
+    """
+    named = _CHARSET.search(data[:1024]) if declares else None
+    marked = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    for name in (
+        "utf-16" if marked else "utf-8-sig",
+        named[1].decode("ascii") if named else "cp1252",
+        "cp1252",
+    ):
+        with contextlib.suppress(UnicodeDecodeError, LookupError):
+            return data.decode(name)
+    return data.decode("latin-1")
+
+
 def html_text(markup: str) -> tuple[str, str]:
     """The text of an HTML page and its title.
 
@@ -145,11 +178,12 @@ def html_text(markup: str) -> tuple[str, str]:
     return "\n\n".join(reader.out), " ".join(reader.title.split())
 
 
-def epub_text(data: bytes) -> tuple[list[str], dict[str, str]]:
+def epub_text(data: bytes) -> tuple[list[tuple[str, str]], dict[str, str]]:
     """The chapters' files of an EPUB in reading order, and its metadata.
 
     Returns:
-        Markdown, one string a file; ``title``, ``authors`` (joined by ";"), ``licence``.
+        Markdown and, where a file is missing or damaged, what is wrong with it, a pair a
+        file; ``title``, ``authors`` (joined by ";"), ``licence``.
 
     Raises:
         ValueError: it is no EPUB, is encrypted, or unpacks to more than 512 MiB.
@@ -158,16 +192,17 @@ def epub_text(data: bytes) -> tuple[list[str], dict[str, str]]:
         with zipfile.ZipFile(io.BytesIO(data)) as book:
             return _read_epub(book)
     except (
-        zipfile.BadZipFile,
-        KeyError,
+        *_DAMAGED,
         ElementTree.ParseError,
-        EOFError,
         OSError,
+        StopIteration,
     ) as error:
         raise ValueError(f"the EPUB is damaged ({error}); fetch it again") from error
 
 
-def _read_epub(book: zipfile.ZipFile) -> tuple[list[str], dict[str, str]]:
+def _read_epub(
+    book: zipfile.ZipFile,
+) -> tuple[list[tuple[str, str]], dict[str, str]]:
     if sum(entry.file_size for entry in book.infolist()) > MAX_UNPACKED:
         raise ValueError("the EPUB unpacks to more than 512 MiB; no book's text does")
     if (
@@ -196,7 +231,10 @@ def _read_epub(book: zipfile.ZipFile) -> tuple[list[str], dict[str, str]]:
     for name in order:
         if name in files:
             path = posixpath.normpath(posixpath.join(folder, unquote(files[name])))
-            texts.append(html_text(book.read(path).decode("utf-8", "replace"))[0])
+            try:
+                texts.append((html_text(decoded(book.read(path)))[0], ""))
+            except _DAMAGED as error:
+                texts.append(("", f"{path} is missing or damaged ({error})"))
     meta = {
         "title": (told.get("title") or [""])[0],
         "authors": ";".join(told.get("creator", [])),

@@ -5,16 +5,13 @@ finds out (title, licence, sum) is renewed on every run, what a person decided (
 stays. Books are extracted one file each, so that a run that ends early loses one book.
 """
 
-import contextlib
 import hashlib
-import queue
 import re
 import tempfile
 import threading
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from cosmosage.books.chapters import CUTS, trim
-from cosmosage.books.worker import Engine
+from cosmosage.books.worker import Engine, in_parallel
 from cosmosage.documents import (
     Document,
     fingerprint,
@@ -42,7 +39,6 @@ _GENERIC = frozenset(
 _NOT_BOOKS = frozenset(
     "readme licence license copying changelog authors notice".split()
 )
-READERS = 2  # books at once; a third gains little, each may take a GiB
 VERSION = 3  # of extraction: raised, finished books are read again
 
 
@@ -249,7 +245,9 @@ def extract(out: Path) -> dict[str, Any]:
     if done is not None and target.is_file():
         return done
     waiting = [book for book in books if not _is_extracted(out, book)]
-    _extract_all(out, waiting)
+    read = in_parallel(lambda book, engine: _extract_one(out, book, engine), waiting)
+    for _ in tqdm(read, "extract", len(waiting), unit="book"):
+        pass  # what was read is on disk
     counts: Counter[str] = Counter()
 
     def merged() -> Iterator[dict[str, Any]]:
@@ -280,24 +278,6 @@ def _is_extracted(out: Path, book: dict[str, Any]) -> bool:
         return False
     told = read_json(facts)
     return told.get("sha256") == book["sha256"] and told.get("version") == VERSION
-
-
-def _extract_all(out: Path, waiting: list[dict[str, Any]]) -> None:
-    with contextlib.ExitStack() as engines, ThreadPoolExecutor(READERS) as pool:
-        free: queue.SimpleQueue[Engine] = queue.SimpleQueue()
-        for _ in range(READERS):
-            free.put(engines.enter_context(Engine()))
-
-        def one(book: dict[str, Any]) -> None:
-            engine = free.get()
-            try:
-                _extract_one(out, book, engine)
-            finally:
-                free.put(engine)
-
-        futures = [pool.submit(one, book) for book in waiting]
-        for future in tqdm(as_completed(futures), "extract", len(futures), unit="book"):
-            future.result()
 
 
 def _extract_one(out: Path, book: dict[str, Any], engine: Engine) -> None:
