@@ -174,6 +174,8 @@ def biopsies(base: str | Path, folder: Path, count: int) -> list[dict[str, Any]]
     """
     models.check(base)
     entries = {line["id"]: line for line in read_jsonl(folder / "catalogue.jsonl")}
+    # a folder is the same model however its path is written
+    where = str(Path(base).resolve() if Path(base).is_dir() else base)
 
     @functools.cache  # loaded once, and only where a book is to be read
     def reader() -> tuple[Any, PreTrainedTokenizerBase, Callable[[str], bool]]:
@@ -195,7 +197,7 @@ def biopsies(base: str | Path, folder: Path, count: int) -> list[dict[str, Any]]
     by_book = groupby(lines, key=lambda page: page["book"])
     for name, pages in tqdm(by_book, "biopsies", len(entries), unit="book"):
         kept, pages = _part(folder, name), list(pages)
-        key = fingerprint(FORM, CHARACTERS, str(base), count, pages)
+        key = fingerprint(FORM, CHARACTERS, where, count, pages)
         if not kept.is_file() or read_json(kept)["fingerprint"] != key:
             write_json(kept, {"fingerprint": key, **read(pages)})
     found = []
