@@ -18,7 +18,7 @@ import pandas as pd
 from IPython.display import HTML
 from matplotlib.axes import Axes
 
-from cosmosage import books, latex, plots, report
+from cosmosage import books, latex, plots, report, views
 from cosmosage import listing as listings
 from cosmosage.documents import (
     read_documents,
@@ -182,7 +182,7 @@ class Run:
 
     def settings(self) -> pd.DataFrame:
         """The scale's fields and values."""
-        return table(
+        return views.table(
             [
                 {"setting": f.name, "value": getattr(self.scale, f.name)}
                 for f in fields(self.scale)
@@ -250,21 +250,14 @@ def shelve(run: Run) -> pd.DataFrame:
     """
     if not run.books.is_dir():
         print(f"no books: there is no folder {run.books}")
-        return table([])
+        return views.table([])
     books.catalogue(run.books, run / "books")
     books.extract(run / "books")
     books.documents(run / "books", run / "documents" / "books.jsonl.gz")
-    return shelf(run)
+    return views.shelf(run.data)
 
 
 # --- tables ------------------------------------------------------------------
-
-
-def table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Records as a table, whole words and all rows."""
-    pd.set_option("display.max_colwidth", 90)
-    pd.set_option("display.max_rows", 60)
-    return pd.DataFrame(list(records))
 
 
 def listing(run: Run) -> pd.DataFrame:
@@ -283,7 +276,7 @@ def listing(run: Run) -> pd.DataFrame:
                 "text": "yes" if known & texts else "no",
             }
         )
-    return table(rows)
+    return views.table(rows)
 
 
 def licences(run: Run) -> pd.DataFrame:
@@ -296,34 +289,7 @@ def licences(run: Run) -> pd.DataFrame:
         line["share"] = f"{100 * count / counts.total():.1f} %"
         public = listings.may_use(licence, "public")
         lines.append(line | {"text may be handed on": "yes" if public else "no"})
-    return table(lines)
-
-
-def shelf(run: Run) -> pd.DataFrame:
-    """The catalogue of books, with the pages and chapters that each gave."""
-    pages: dict[str, Counter] = {}
-    for page in read_jsonl(run / "books" / "pages.jsonl.gz"):
-        pages.setdefault(page["book"], Counter())[page["status"]] += 1
-    chapters: Counter = Counter()
-    saved = run / "documents" / "books.jsonl.gz"
-    if saved.is_file():
-        chapters.update(d.id.partition("#")[0] for d in read_documents(saved))
-    return table(
-        [
-            {
-                "book": book["id"],
-                "keep": book["keep"],
-                "why": book["why"],
-                "pages": ", ".join(
-                    f"{count} {status}"
-                    for status, count in pages.get(book["id"], Counter()).items()
-                ),
-                "documents": chapters[book["id"]],
-                "licence": book["licence"],
-            }
-            for book in read_jsonl(run / "books" / "catalogue.jsonl")
-        ]
-    )
+    return views.table(lines)
 
 
 def removed(run: Run) -> pd.DataFrame:
@@ -337,41 +303,7 @@ def removed(run: Run) -> pd.DataFrame:
         }
         for line in read_jsonl(run / "corpus" / "removed.jsonl.gz")
     ]
-    return table(rows)
-
-
-def cuts(run: Run) -> pd.DataFrame:
-    """What trimming takes off each book: front matter, contents, index, bibliography."""
-    by_book: dict[str, list[dict[str, Any]]] = {}
-    for page in read_jsonl(run / "books" / "pages.jsonl.gz"):
-        by_book.setdefault(page["book"], []).append(page)
-    return table(
-        [
-            {
-                "book": book,
-                "cut": cut.name,
-                "pages": "–".join(str(page) for page in dict.fromkeys(cut.pages)),
-                "reason": cut.reason,
-                "begins": " ".join(cut.text.split())[:60],
-            }
-            for book, pages in by_book.items()
-            for cut in books.trim(pages)[1]
-        ]
-    )
-
-
-def sample_table(samples: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Samples of books by loss, the most surprising first, with the words they begin with."""
-    return table(
-        [
-            {
-                name: sample[name]
-                for name in ("book", "page", "bits_per_byte", "letters")
-            }
-            | {"begins": " ".join(sample["text"].split())[:60]}
-            for sample in samples
-        ]
-    )
+    return views.table(rows)
 
 
 def plan_table(plan: Any) -> pd.DataFrame:
@@ -392,7 +324,7 @@ def plan_table(plan: Any) -> pd.DataFrame:
         {"what": "work", "value": f"{plan.flops:.2e} floating-point operations"},
         {"what": "time", "value": f"{60 * plan.hours:.1f} minutes, estimated"},
     ]
-    return table(rows)
+    return views.table(rows)
 
 
 # --- previews ----------------------------------------------------------------
@@ -428,40 +360,6 @@ def paper_beside(run: Run, paper: str | None = None) -> HTML:
         (main[0], report.quoted(source)),
         (document.id, report.quoted(document.text)),
     ]
-    return HTML(report.columns(cells))
-
-
-def page_beside(run: Run, page: int, book: str | None = None) -> HTML:
-    """A page as a picture beside the text that was read from it.
-
-    Args:
-        run: whose books are extracted.
-        page: its number in the file, from 1; of a shorter book the last one is shown.
-        book: an id of the catalogue; by default the first with pages to be pictured, or,
-            without one, the first: its text is then shown alone.
-
-    Raises:
-        ValueError: there is no such book, or none has a page.
-    """
-    entries = {
-        line["id"]: line for line in read_jsonl(run / "books" / "catalogue.jsonl")
-    }
-    pages: dict[str, list[dict[str, Any]]] = {}
-    for line in read_jsonl(run / "books" / "pages.jsonl.gz"):
-        pages.setdefault(line["book"], []).append(line)
-    known = [name for name in pages if book in (None, name)]
-    if not known:
-        raise ValueError(f"there is no page of {book or 'any book'} to show")
-    pictured = [
-        name for name in known if entries[name]["file"].lower().endswith(".pdf")
-    ]
-    name = (pictured or known)[0]
-    line = pages[name][min(page, len(pages[name])) - 1]
-    cells = [(f"text ({line['status']})", report.quoted(line["text"], 4000))]
-    if pictured:
-        head = f"{name}, page {line['page']}"
-        png = books.page_image(Path(entries[name]["file"]), line["page"])
-        cells.insert(0, (head, report.picture(png, head)))
     return HTML(report.columns(cells))
 
 
@@ -510,7 +408,7 @@ def results(compared: dict[str, Any]) -> pd.DataFrame:
                 "verdict": line["verdict"],
             }
         )
-    return table(rows)
+    return views.table(rows)
 
 
 def headlines(run: Run, compared: dict[str, Any]) -> list[str]:

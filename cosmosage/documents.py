@@ -291,11 +291,24 @@ def finish(mark: Path | str, key: str, counts: dict[str, Any]) -> dict[str, Any]
 # an inline formula as Pandoc reads it: no space inside its dollars, no digit behind the last,
 # so that "$5 and $6" is none
 _INLINE = r"\\\$|\$(?![\s$])(?:\\.|[^$\\\n]|\n(?![ \t]*\n))*?(?<![\s\\])\$(?!\d)"
-_FENCED = re.compile(rf"\$\$.*?\$\$|```.*?```|{_INLINE}", re.DOTALL)
+# what LaTeX and Markdown know besides: \( \) in one paragraph, \[ \], environments of maths,
+# listings with as many marks behind as before; the bounds are for those that are never closed,
+# so that looking for their ends takes no time that matters
+_ENVIRONMENTS = (
+    "equation|align|alignat|aligned|flalign|gather|gathered|multline|eqnarray|displaymath|math|"
+    "split|array|cases|[bBpvV]?matrix|smallmatrix|subequations|IEEEeqnarray"
+)
+_OTHER = (
+    r"(?<!\\)\\\((?:(?!\\\()[^\n]|\n(?![ \t]*\n))*?\\\)"
+    r"|(?<!\\)\\\[(?:(?!\\\[).){0,20000}?\\\]"
+    rf"|\\begin\{{(?P<maths>(?:{_ENVIRONMENTS})\*?)\}}.{{0,20000}}?\\end\{{(?P=maths)\}}"
+    r"|(?P<fence>`{3,}|(?<![^\n])~{3,}).*?(?P=fence)"
+)
+_FENCED = re.compile(rf"\$\$.*?\$\$|{_INLINE}|{_OTHER}", re.DOTALL)
 
 
 def paragraphs(text: str) -> list[str]:
-    """A text's paragraphs; a displayed formula or a listing is never cut by its blank lines."""
+    """A text's paragraphs; no formula or listing is cut by its blank lines."""
     kept: list[str] = []
 
     def keep(match: re.Match[str]) -> str:

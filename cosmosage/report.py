@@ -31,7 +31,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; margin: 0
 
 _PRE = (
     "white-space:pre-wrap;overflow-wrap:anywhere;word-break:normal;font-size:85%;text-align:left;"
-    "max-height:32em;overflow:auto;margin:0"
+    "overflow:auto;margin:0"
 )
 
 
@@ -45,11 +45,18 @@ class Section:
     """HTML: of ``columns``, ``picture``, or a table of pandas, which escapes its cells."""
 
 
-def quoted(text: str, characters: int = 2500) -> str:
-    """A text as HTML that shows it letter by letter, its maths not set."""
+def quoted(text: str, characters: int = 2500, lines: int = 32) -> str:
+    """A text as HTML that shows it letter by letter, its maths not set.
+
+    Args:
+        text: any.
+        characters: after which it is cut.
+        lines: about how many are seen without scrolling.
+    """
     short = text if len(text) <= characters else text[:characters] + " ..."
     classes = "tex2jax_ignore mathjax_ignore"
-    return f'<pre class="{classes}" style="{_PRE}">{html.escape(short)}</pre>'
+    style = f"{_PRE};max-height:{lines}em"
+    return f'<pre class="{classes}" style="{style}">{html.escape(short)}</pre>'
 
 
 def columns(cells: Sequence[tuple[str, str]]) -> str:

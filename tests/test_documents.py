@@ -289,6 +289,54 @@ def test_passages_cut_no_formula_and_lose_no_word(characters):
                 assert len(re.findall(r"[.!?] (?=The)", bare)) == 0
 
 
+WHOLE = [
+    "$x_{%} = 1. A \\, .\nB$",
+    "$$% = 2. A\n\n + 3. B$$",
+    "\\( %. A and 1. B \\)",
+    "\\[ %. A\n\n B. C \\]",
+    "\\begin{align}\n% &= 1. A\n\n\\\\[2pt] B &= 2. C\n\\end{align}",
+    "\\begin{equation*} %. A. \\begin{array}{c} B. \\\\\n\n C. D \\end{array} E \\end{equation*}",
+    "$$\n\\begin{cases} % & \\text{if $x. A$ holds} \\\\\n\n 1. B \\end{cases}\n$$",
+    "\n```python\n% = 1. A\n\n# costs $5. And\nprint. And\n```\n",
+    "\n````\n%. A\n```\n\nB. C\n```\nD. E\n````\n",
+    "\n~~~\n%. A\n\nB. C at $5. D\n~~~\n",
+]
+"""What is never cut: maths in every form and listings, with ends of sentences, blank lines and
+lone dollars inside; ``%`` stands for a word that is there once."""
+
+
+@pytest.mark.parametrize("characters", [60, 300, 1500])
+def test_no_form_of_maths_and_no_listing_is_cut(characters):
+    draw = random.Random(characters)
+    for _ in range(100):
+        held, blocks = [], []
+        for _ in range(draw.randint(1, 8)):
+            sentences = []
+            for _ in range(draw.randint(1, 20)):
+                words = [
+                    "The",
+                    *draw.choices(["rate", "of", "5.3", "e.g.", "\\$7"], k=6),
+                ]
+                if draw.random() < 0.3:
+                    held.append(draw.choice(WHOLE).replace("%", f"u{len(held)}"))
+                    words.insert(draw.randint(1, len(words)), held[-1])
+                sentences.append(" ".join(words) + draw.choice(".!?"))
+            blocks.append(draw.choice(" \n").join(sentences))
+        text = "\n\n".join(blocks)
+        parts = passages(text, characters)
+        assert " ".join(parts).split() == text.split()
+        for whole in held:
+            assert sum(whole.strip() in part for part in parts) == 1, whole
+
+
+@pytest.mark.parametrize("opened", ["$$", "$ ", "\\(", "\\[", "\\begin{align}", "~~~"])
+def test_what_is_opened_and_never_closed_loses_no_word(opened):
+    text = f"One {opened} two. " * 3 + "\n\nThree. Four \\] five \\) six.\n\nSeven."
+    parts = passages(text, 20)
+    assert " ".join(parts).split() == text.split()
+    assert parts[-1] == "Seven." or opened in ("$$", "~~~")
+
+
 def test_short_paragraphs_share_a_passage():
     assert passages("One.\n\nTwo.\n\nThree.", 12) == ["One.\n\nTwo.", "Three."]
     assert passages("One is. Two is. Three is.", 16) == ["One is. Two is.", "Three is."]

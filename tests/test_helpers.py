@@ -1,16 +1,12 @@
 """What cells show: the run, tables, pictures and the page that holds them."""
 
-import json
-
 import matplotlib
 import pytest
-from tiny import tiny_model
 
 import fine_tune
 import helpers
 from cosmosage import plots, report
 from cosmosage.documents import write_jsonl
-from cosmosage.evaluation.biopsies import biopsies, samples
 
 matplotlib.use("Agg")
 
@@ -118,36 +114,3 @@ def test_the_page_holds_all_and_runs_nothing(tmp_path):
     assert "<script" not in page and "<img src=http" not in page
     assert page.count("&lt;script&gt;") >= 6
     assert "default-src 'none'" in page
-
-
-def test_a_page_beyond_the_end_and_a_book_without_pictures(tmp_path):
-    run = helpers.Run("test", helpers.SCALES["sample"], tmp_path)
-    line = {"book": "book:notes", "page": 1, "status": "ok", "text": "all of <it>"}
-    write_jsonl(run / "books" / "pages.jsonl.gz", [line])
-    entry = {"id": "book:notes", "file": "notes.txt"}
-    write_jsonl(run / "books" / "catalogue.jsonl", [entry])
-    shown = helpers.page_beside(run, page=15).data
-    assert "all of &lt;it&gt;" in shown and "<img" not in shown
-    with pytest.raises(ValueError, match="no page of book:other"):
-        helpers.page_beside(run, 1, "book:other")
-
-
-def test_samples_are_spread_over_a_book_and_the_odd_one_comes_first(tmp_path):
-    plain = "The expansion of the universe is measured with supernovae. " * 20
-    pages = [
-        {"book": "book:a", "page": n, "status": "ok", "text": f"{n}. {plain}"}
-        for n in range(1, 10)
-    ] + [{"book": "book:b", "page": 1, "status": "ok", "text": "0¤9§7¶" * 100}]
-    assert [s["page"] for s in samples(pages, 3)] == [2, 5, 8, 1]
-    write_jsonl(tmp_path / "books" / "pages.jsonl.gz", pages)
-    base = tiny_model(tmp_path / "base")
-    found = biopsies(base, tmp_path / "books", 3)
-    assert [round(s["letters"], 1) for s in found].count(0.0) == 1
-    values = [s["bits_per_byte"] for s in found]
-    assert values == sorted(values, reverse=True)
-    mark = (tmp_path / "books" / "biopsies.jsonl").stat().st_mtime_ns
-    assert biopsies(base, tmp_path / "books", 3) == found
-    assert (tmp_path / "books" / "biopsies.jsonl").stat().st_mtime_ns == mark
-    ax = plots.biopsies(found)
-    assert "bits per byte" in ax.get_xlabel()
-    assert json.dumps(helpers.sample_table(found).to_dict())

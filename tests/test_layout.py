@@ -15,7 +15,7 @@ TOP = ["arxiv", "fine_tune", "helpers"]
 ROOMS = (
     "documents downloads listing packages similar oai search sources bulk children latex "
     "books convert corpus tokens models optimiser adapters checkpoints planner evaluation "
-    "retrieval assistant server plots report notebooks"
+    "retrieval assistant server plots report views notebooks"
 ).split()
 """In the order in which data flows: a room imports only rooms before it."""
 HOLD_A_MODEL = set(

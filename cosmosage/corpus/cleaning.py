@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from cosmosage.corpus.language import ENGLISH, LEAST, language, shares
 from cosmosage.corpus.words import run_hashes, word_hashes
 
 _KEPT_AS_IS = re.compile(
@@ -103,15 +104,13 @@ def _first_copies(lines: Iterable[str], times: Counter[str]) -> Iterator[str]:
 
 LEAST_WORDS = 50  # Gopher's least; the sample's shortest paper has about 900
 LEAST_WITH_LETTERS = 0.6  # Gopher asks .8; real books on cosmology come down to .81
-LEAST_STOP_WORDS = 0.08  # 22 real papers and books: .16 to .28; French, German < .02
 MOST_REPEATED = 0.3  # 22 real papers and books: at most .07 of the words
 REPEATED_SPAN = 10  # words; the longest span that Gopher looks at
-_STOP_WORDS = frozenset(
-    "the of and to is that for with by this we from be at which it can not have has were "
-    "these between than".split()
-)
-"""English words that are frequent in science and are no words of its neighbours (so "in",
-"a", "an", "on", "as", "was" are left out)."""
+
+
+def outside_formulas(text: str) -> str:
+    """A text without its formulas and listings: what is left is words."""
+    return _KEPT_AS_IS.sub(" ", text)
 
 
 def quality(text: str) -> tuple[str, str] | None:
@@ -126,7 +125,7 @@ def quality(text: str) -> tuple[str, str] | None:
     Args:
         text: what ``clean`` gave.
     """
-    words = _KEPT_AS_IS.sub(" ", text).split()
+    words = outside_formulas(text).split()
     if len(words) < LEAST_WORDS:
         return (
             "too short",
@@ -138,12 +137,12 @@ def quality(text: str) -> tuple[str, str] | None:
             "too few letters",
             f"{letters:.2f} of the words have a letter; at least {LEAST_WITH_LETTERS}",
         )
-    stops = sum(word.strip(".,;:()").lower() in _STOP_WORDS for word in words)
-    if stops / len(words) < LEAST_STOP_WORDS:
+    functional = shares(words)[ENGLISH]
+    if functional < LEAST:
         return (
             "not English",
-            f"{stops / len(words):.3f} of the words are English function words; at least "
-            f"{LEAST_STOP_WORDS}",
+            f"{functional:.3f} of the words are English function words; at least "
+            f"{LEAST}; language: {language(words)}",
         )
     repeated = _repeated_share(word_hashes(" ".join(words)))
     if repeated > MOST_REPEATED:

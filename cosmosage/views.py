@@ -1,0 +1,243 @@
+"""What a notebook's cell shows of the books: one table or one piece of HTML each.
+
+Nothing is computed here that a figure rests on: a view takes what a room has written, or what
+it gave, and sets it in rows for a person to judge. What comes out of a file is shown letter
+by letter, never as markup. Pictures are drawn in ``plots``.
+"""
+
+import html
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from IPython.display import HTML
+
+from cosmosage import books, report
+from cosmosage.documents import read_documents, read_jsonl
+
+SHOWN = 3
+"""Books, or samples of one, that are set beside each other: more are not looked at."""
+MOST_ODD = 20
+"""Odd books whose text is shown; the table has them all."""
+
+
+def table(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Records as a table, whole words and all rows."""
+    pd.set_option("display.max_colwidth", 90)
+    pd.set_option("display.max_rows", 60)
+    return pd.DataFrame(list(records))
+
+
+def shelf(data: Path) -> pd.DataFrame:
+    """The catalogue of books, with the pages and chapters that each gave.
+
+    Args:
+        data: the run's folder.
+    """
+    pages: dict[str, Counter] = {}
+    for page in read_jsonl(data / "books" / "pages.jsonl.gz"):
+        pages.setdefault(page["book"], Counter())[page["status"]] += 1
+    chapters: Counter = Counter()
+    licences: dict[str, str] = {}  # of the documents: some files tell their own
+    saved = data / "documents" / "books.jsonl.gz"
+    for document in read_documents(saved) if saved.is_file() else ():
+        book, _, _ = document.id.partition("#")
+        chapters[book] += 1
+        licences[book] = document.licence
+    return table(
+        [
+            {
+                "book": book["id"],
+                "keep": book["keep"],
+                "why": book["why"],
+                "pages": _counted(pages.get(book["id"], {})),
+                "documents": chapters[book["id"]],
+                "licence": book["licence"] or licences.get(book["id"]) or "not told",
+            }
+            for book in read_jsonl(data / "books" / "catalogue.jsonl")
+        ]
+    )
+
+
+def _counted(statuses: dict[str, int]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in statuses.items())
+
+
+def unread(data: Path) -> pd.DataFrame:
+    """The pages that are not ok, with their reasons; one line says so where all are.
+
+    Args:
+        data: the run's folder, whose books are extracted.
+    """
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for page in read_jsonl(data / "books" / "pages.jsonl.gz"):
+        if page["status"] != "ok":
+            key = (page["book"], page["status"], page["reason"])
+            found.setdefault(key, []).append(page["page"])
+    if not found:
+        return table([{"book": "every book", "pages": "all", "status": "ok"}])
+    return table(
+        [
+            {"book": book, "pages": _spans(numbers), "status": status, "reason": reason}
+            for (book, status, reason), numbers in found.items()
+        ]
+    )
+
+
+def _spans(numbers: Sequence[int]) -> str:
+    """Page numbers as a person writes them: ``3–7, 12``; of many spans the first."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    told = ["–".join(map(str, dict.fromkeys(span))) for span in spans]
+    more = f" and {len(told) - 8} more" if len(told) > 8 else ""
+    return ", ".join(told[:8]) + more
+
+
+def pages_beside(data: Path, page: int, book: str | None = None) -> HTML:
+    """A page as a picture beside the text that was read from it, of a few books.
+
+    Args:
+        data: the run's folder, whose books are extracted.
+        page: its number in the file, from 1; of a shorter book the last one is shown.
+        book: an id of the catalogue; by default ``SHOWN`` that have such a page and can be
+            pictured, from the whole length of the shelf. Where none can, text is shown alone.
+
+    Raises:
+        ValueError: there is no such book, or none has a page.
+    """
+    entries = {
+        line["id"]: line for line in read_jsonl(data / "books" / "catalogue.jsonl")
+    }
+    pages: dict[str, list[dict[str, Any]]] = {}
+    for line in read_jsonl(data / "books" / "pages.jsonl.gz"):
+        pages.setdefault(line["book"], []).append(line)
+    known = [name for name in pages if book in (None, name)]
+    if not known:
+        raise ValueError(f"there is no page of {book or 'any book'} to show")
+    pictured = [
+        name for name in known if entries[name]["file"].lower().endswith(".pdf")
+    ]
+    such = [name for name in pictured if len(pages[name]) >= page] or pictured
+    such = such or known[:1]
+    n = min(SHOWN, len(such))
+    rows = []
+    for name in (such[(2 * k + 1) * len(such) // (2 * n)] for k in range(n)):
+        line = pages[name][min(page, len(pages[name])) - 1]
+        head = f"{name}, page {line['page']}"
+        text = report.quoted(line["text"], 6000, lines=56)  # as high as the picture
+        cells = [(f"text of {head} ({line['status']})", text)]
+        if pictured:
+            cells.insert(0, (head, _pictured(entries[name]["file"], line["page"])))
+        rows.append(report.columns(cells))
+    return HTML("".join(rows))
+
+
+def _pictured(file: str, page: int) -> str:
+    """A page's picture as HTML, or why there is none: of a broken file text may be all."""
+    try:
+        return report.picture(books.page_image(Path(file), page), f"page {page}")
+    except (ValueError, RuntimeError) as error:  # the engine has errors of its own
+        return f"<i>no picture: {html.escape(str(error))}</i>"
+
+
+def by_loss(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The books in the order given, with loss, interval, signals and decision.
+
+    Args:
+        found: what ``evaluation.biopsies`` gave: the most surprising first.
+    """
+    rows = []
+    for book in found:
+        line = {"book": book["book"], "bits per byte": "no text", "95 % interval": ""}
+        line |= {"samples": len(book["samples"]), "from the others": "", "odd": ""}
+        if book["samples"]:
+            line["bits per byte"] = f"{book['bits_per_byte']:.3f}"
+            line["odd"] = "; ".join(book["odd"])
+            for name in ("words_known", "symbols", "repeated_lines"):
+                line[name.replace("_", " ")] = f"{100 * book[name]:.1f} %"
+            line["language"] = book["language"]
+        if book["interval"]:
+            low, high = book["interval"]
+            line["95 % interval"] = f"{low:.2f} to {high:.2f}"
+        if book["deviations"] is not None:
+            line["from the others"] = f"{round(book['deviations'], 1) + 0.0:+} sd"
+        line["pages"] = _counted(book["statuses"])
+        rows.append(line | {"keep": book["keep"], "why": book["why"]})
+    return table(rows).fillna("")
+
+
+def oddities(found: Sequence[dict[str, Any]]) -> HTML:
+    """The odd books with the text that surprised most, or what surprised most where none is.
+
+    Args:
+        found: what ``evaluation.biopsies`` gave.
+    """
+    kept = [book for book in found if book["keep"] and book["samples"]]
+    odd = [book for book in kept if book["odd"]]
+    if odd:
+        lead = f"{len(odd)} of {len(kept)} books stand apart."
+        if len(odd) > MOST_ODD:
+            lead += f" The first {MOST_ODD} are shown."
+    elif kept and kept[0]["usual"]:
+        low, high = kept[0]["usual"]
+        lead = (
+            f"None of {len(kept)} books stands apart: all means lie between {low:.2f} and "
+            f"{high:.2f} bits per byte. The most surprising book:"
+        )
+    else:
+        lead = (
+            f"{len(kept)} book{'s' * (len(kept) != 1)}: there is nothing to compare a loss "
+            "with. The most surprising samples:"
+        )
+    parts = [f"<p>{html.escape(lead)}</p>"]
+    for book in odd[:MOST_ODD] or kept[:1]:
+        why = "; ".join(book["odd"]) or f"{book['bits_per_byte']:.2f} bits per byte"
+        parts.append(
+            f"<p><b>{html.escape(book['book'])}</b>: {html.escape(why)}</p>"
+            + report.columns(
+                [
+                    (
+                        f"page {sample['page']}, {sample['bits_per_byte']:.2f} bits per byte",
+                        report.quoted(sample["text"]),
+                    )
+                    for sample in _telling(book)
+                ]
+            )
+        )
+    return HTML("".join(parts))
+
+
+def _telling(book: dict[str, Any]) -> list[dict[str, Any]]:
+    """The samples to look at: the most surprising, or the least where the book is too smooth."""
+    smooth = (book["deviations"] or 0) < 0 and book["odd"]
+    return book["samples"][::-1][:SHOWN] if smooth else book["samples"][:SHOWN]
+
+
+def cuts(data: Path) -> pd.DataFrame:
+    """What trimming takes off each book: front matter, contents, index, bibliography.
+
+    Args:
+        data: the run's folder.
+    """
+    by_book: dict[str, list[dict[str, Any]]] = {}
+    for page in read_jsonl(data / "books" / "pages.jsonl.gz"):
+        by_book.setdefault(page["book"], []).append(page)
+    return table(
+        [
+            {
+                "book": book,
+                "cut": cut.name,
+                "pages": "–".join(str(page) for page in dict.fromkeys(cut.pages)),
+                "reason": cut.reason,
+                "begins": " ".join(cut.text.split())[:60],
+            }
+            for book, pages in by_book.items()
+            for cut in books.trim(pages)[1]
+        ]
+    )
