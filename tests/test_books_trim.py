@@ -68,3 +68,16 @@ def test_titles_of_exercises(title, is_cut):
     pages = _pages(f"# 1 One\n\n{PROSE}\n\n## {title}\n\nA line of its own.")
     chapters, _ = books.trim(pages, ("exercises",))
     assert ("A line of its own." not in chapters[0].text) == is_cut
+
+
+@pytest.mark.parametrize(
+    "line, is_imprint",
+    [
+        ("© 2020 A. Writer. All rights reserved.", True),
+        ("the matrix © is the inverse of ©, the covariance", False),
+    ],
+)
+def test_an_imprint_is_told_from_signs(line, is_imprint):
+    pages = _pages(f"{line} {PROSE}", f"# 1 One\n\n{PROSE}")
+    chapters, cuts = books.trim(pages)
+    assert (line not in chapters[0].text) == is_imprint == bool(cuts)

@@ -78,7 +78,9 @@ _REFERENCE = re.compile(
     r"\b(?:19|20)\d\d[a-z]?\b.*?(?:\d{2,}|arXiv|doi|Press|In:)|^\[\w+\]"
 )
 _COPYRIGHT = re.compile(
-    r"©|copyright|all rights reserved|isbn|library of congress", re.IGNORECASE
+    # the bare sign is also what a recogniser makes of a capital sigma
+    r"©\s*(?:19|20)\d\d|copyright|all rights reserved|isbn|library of congress",
+    re.IGNORECASE,
 )
 SHORT = 400  # characters: a "chapter" below this is a part's title page
 
