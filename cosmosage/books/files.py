@@ -3,7 +3,7 @@
 Every page gets a status and, when it is not ``ok``, a reason. PyMuPDF repairs what it can
 and says nothing: a file cut short opens with fewer pages, or with empty ones. So each page
 is asked for three things: its characters, whether anything is drawn on it at all, and what
-the engine warned of while reading it.
+the engine warned of while reading it (see ``faults``).
 """
 
 import re
@@ -16,7 +16,7 @@ from typing import Any
 import pymupdf
 
 from cosmosage import children
-from cosmosage.books import blocks, flow, heads, layout, markup, ocr
+from cosmosage.books import blocks, faults, flow, heads, layout, markup, ocr
 from cosmosage.books.djvu import djvu_pages, djvu_picture
 from cosmosage.books.glyphs import garbled
 from cosmosage.books.spans import Page
@@ -31,16 +31,7 @@ MAX_CHARACTERS = 400_000  # of one page; a dense journal page has 8,000
 FEW_CHARACTERS = 300  # on a page that a picture covers: a stamp, a page number, no text
 _FLAGS = pymupdf.TEXT_PRESERVE_WHITESPACE | pymupdf.TEXT_MEDIABOX_CLIP
 _MARKUP = re.compile(rb"\s*<(?:!doctype\s+html|html|\?xml)", re.IGNORECASE)
-_ENGINE_ERRORS = (
-    pymupdf.FileDataError,
-    pymupdf.mupdf.FzErrorBase,
-    RuntimeError,
-    ValueError,
-)
 _OCR_SHARE = 0.8  # of a page's time: Tesseract gives up before the page is given up
-# what MuPDF warns of: broken streams spoil any page, missing objects an empty one
-_BROKEN = ("zlib error", "premature end", "unexpected end")
-_MISSING = ("repair", "cannot find", "truncated", "missing", "broken")
 
 
 @dataclass(slots=True)
@@ -202,11 +193,11 @@ def _pdf(
 ) -> Read:
     pymupdf.TOOLS.mupdf_display_errors(False)
     pymupdf.TOOLS.mupdf_display_warnings(False)
-    pymupdf.TOOLS.reset_mupdf_warnings()
+    faults.warnings()  # of another file
     try:
         document = pymupdf.open(path, filetype="pdf")
-    except _ENGINE_ERRORS as error:
-        short = _repair_note(path)
+    except faults.ENGINE_ERRORS as error:
+        short = faults.repair_note(path)
         why = short if "cut short" in short else f"the PDF cannot be opened ({error})"
         return _unreadable("damaged", why)
     with document:
@@ -226,17 +217,17 @@ def _pdf_pages(
     found = Read(
         [], (told.get("title") or "").strip(), (told.get("author") or "").strip()
     )
-    repaired = _repair_note(path) if document.is_repaired else ""
+    repaired = faults.repair_note(path) if document.is_repaired else ""
     if repaired:
         found.notes.append(repaired)
-    if not _count(document):
-        rebuilt = _rebuilt(path)
+    if not faults.count(document):
+        rebuilt = faults.rebuilt(path)
         if rebuilt is not None:
-            document, repaired = rebuilt, _repair_note(path)
-    count = min(_count(document), MAX_PAGES)
-    if _count(document) > MAX_PAGES:
+            document, repaired = rebuilt, faults.repair_note(path)
+    count = min(faults.count(document), MAX_PAGES)
+    if faults.count(document) > MAX_PAGES:
         found.notes.append(
-            f"only the first {MAX_PAGES} of {_count(document)} pages are read"
+            f"only the first {MAX_PAGES} of {faults.count(document)} pages are read"
         )
     if not count:
         size = path.stat().st_size
@@ -249,6 +240,7 @@ def _pdf_pages(
         return _unreadable("empty", "the file has no pages")
     pages: list[Page] = []
     kept: list[PageText] = []
+    watch = faults.Watch(path, document, repaired)
     with ocr.Recogniser(document.language or "", _OCR_SHARE * limit_s) as recogniser:
         for number in range(1, count + 1):
             tell(number)
@@ -256,7 +248,7 @@ def _pdf_pages(
                 pages.append(Page(number, 612.0, 792.0, []))
                 kept.append(PageText(number, "damaged", "", skip[number]))
                 continue
-            page, text, leaf = _leaf(document, number, repaired)
+            page, text, leaf = _leaf(watch, number)
             pages.append(page)
             kept.append(text)
             if (
@@ -268,6 +260,8 @@ def _pdf_pages(
         _take(pages, kept, recogniser.finished(tell, last=True))
     found = _composed(pages, kept, found, _outline(document, found))
     last = found.pages[-1]
+    if watch.repaired and not repaired:
+        found.notes.append(watch.repaired)
     if "cut short" in repaired and last.status in ("ok", "ocr"):
         last.status, last.reason = "damaged", repaired
     return found
@@ -276,32 +270,21 @@ def _pdf_pages(
 def _outline(document: Any, found: Read) -> list[Any]:
     try:
         return document.get_toc(simple=True)
-    except _ENGINE_ERRORS as error:
+    except faults.ENGINE_ERRORS as error:
         found.notes.append(f"the outline cannot be read ({error})")
         return []
 
 
-def _count(document: Any) -> int:
-    """How many pages the engine finds; none where it stumbles over their tree."""
-    try:
-        return int(document.page_count)
-    except _ENGINE_ERRORS:
-        return 0
-
-
-def _leaf(
-    document: Any, number: int, repaired: str
-) -> tuple[Page, PageText, Any | None]:
+def _leaf(watch: faults.Watch, number: int) -> tuple[Page, PageText, Any | None]:
     """A page as its text layer has it, and its leaf where Tesseract may know better."""
-    pymupdf.TOOLS.reset_mupdf_warnings()
     try:
-        leaf = document[number - 1]
+        leaf = watch.leaf(number)
         page = layout.read_page(number, leaf.get_text("dict", flags=_FLAGS))
         bare = not page.characters and page.unknown < 20
         drawn = bare and bool(leaf.get_images() or leaf.get_bboxlog())
-        why = _fault(page, drawn, repaired)
+        why = watch.fault(leaf, page.characters, drawn)
         covered = page.characters < FEW_CHARACTERS and _is_covered(leaf)
-    except _ENGINE_ERRORS as error:
+    except faults.ENGINE_ERRORS as error:
         page = Page(number, 612.0, 792.0, [])
         drawn, covered, why = False, False, f"the page cannot be read ({error})"
     if page.characters > MAX_CHARACTERS:
@@ -343,13 +326,13 @@ def _is_covered(leaf: Any) -> bool:
 
 def _is_drawn(leaf: Any, text: PageText, recogniser: ocr.Recogniser) -> bool:
     """Draw a page for Tesseract; False, and the reason kept, where that fails."""
-    pymupdf.TOOLS.reset_mupdf_warnings()
+    faults.warnings()
     try:
         drawn = leaf.get_pixmap(dpi=ocr.DPI, colorspace=pymupdf.csGRAY, alpha=False)
-    except _ENGINE_ERRORS as error:
+    except faults.ENGINE_ERRORS as error:
         text.status, text.reason = "damaged", f"the page cannot be drawn ({error})"
         return False
-    warned = pymupdf.TOOLS.mupdf_warnings().splitlines()
+    warned = faults.warnings()
     if text.status == "empty" and drawn.is_unicolor:
         text.reason += ", which shows nothing"
         if warned:
@@ -380,63 +363,6 @@ def _take(
             text.status, text.reason = "ok", ""
         else:
             text.reason += f"; {found.why}"
-
-
-def _fault(page: Page, drawn: bool, repaired: str) -> str:
-    """What the engine's warnings and the file's state say against a page; "" if nothing."""
-    warned = pymupdf.TOOLS.mupdf_warnings().splitlines()
-    words = _BROKEN if page.characters else _BROKEN + _MISSING
-    for line in warned:
-        if any(word in line for word in words):
-            return f"the page is incomplete ({line})"
-    if repaired and not page.characters and not drawn:
-        return "nothing is left of the page: " + repaired
-    return ""
-
-
-def _rebuilt(path: Path) -> Any | None:
-    """The pages that are left in a PDF whose page tree is lost, in the order of their numbers.
-
-    A file that is cut short lacks its end, where most writers put the tree; the pages'
-    own objects stand before it. Without a place for its cross-reference table the engine
-    looks for the objects itself.
-    """
-    try:
-        document = pymupdf.open(
-            "pdf", path.read_bytes().replace(b"startxref", b"startxxxx")
-        )
-        if _count(document):
-            return document
-        leaves = [
-            number
-            for number in range(1, min(document.xref_length(), 200_000))
-            if document.xref_get_key(number, "Type")[1] == "/Page"
-        ]
-        if not leaves:
-            return None
-        tree, root = document.get_new_xref(), document.get_new_xref()
-        kids = " ".join(f"{number} 0 R" for number in leaves)
-        document.update_object(
-            tree, f"<</Type/Pages/Count {len(leaves)}/Kids[{kids}]>>"
-        )
-        document.update_object(root, f"<</Type/Catalog/Pages {tree} 0 R>>")
-        for number in leaves:
-            document.xref_set_key(number, "Parent", f"{tree} 0 R")
-        document.xref_set_key(-1, "Root", f"{root} 0 R")
-        return pymupdf.open("pdf", document.tobytes())
-    except _ENGINE_ERRORS:
-        return None
-
-
-def _repair_note(path: Path) -> str:
-    """What is wrong with a PDF that the engine had to repair, in words."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - 2048))
-        tail = file.read()
-    if b"%%EOF" not in tail:
-        return f"the file is cut short: it ends after {size} bytes without its table of contents"
-    return "the file's cross-reference table is broken and was rebuilt"
 
 
 def _composed(
