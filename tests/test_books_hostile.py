@@ -304,3 +304,90 @@ def test_two_books_are_read_though_the_engine_of_one_is_killed(tmp_path):
     assert _statuses(other) == ["ok"] * 400
     assert len(killed["pages"]) in (1, 400) and killed["status"] == "damaged"
     assert "died (exit -9)" in _said(killed)
+
+
+def _two_pages(first, resources, *more):
+    """A PDF with a page of its own beside one that is sound."""
+    lines = b"BT /F 10 Tf 72 700 Td (%b one.) Tj 0 -13 Td (%b two.) Tj ET"
+    sound = lines % (SENTENCE.encode(), SENTENCE.encode())
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents %d 0 R/Resources %b>>"
+    font = b"<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Times-Roman>>>>>>"
+    return _drawing(
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count 2/Kids[3 0 R 4 0 R]>>",
+        page % (5, resources),
+        page % (6, font),
+        _stream(b"", first),
+        _stream(b"", sound),
+        *more,
+    )
+
+
+def test_a_page_whose_picture_is_not_there_is_no_blank_one(engine, tmp_path):
+    show = b"q 612 0 0 792 0 0 cm /I Do Q"
+    data = _two_pages(show, b"<</XObject<</I 9 0 R>>>>")
+    found = _read(engine, tmp_path, data)
+    assert _statuses(found) == ["damaged", "ok"]
+
+
+def test_a_page_whose_object_is_lost_is_no_blank_one(engine, tmp_path):
+    data = _book(3)
+    number = pymupdf.open("pdf", data)[1].xref
+    lost = re.sub(
+        rb"\n%d 0 obj<?.*?endobj" % number, b"\n%% lost", data, count=1, flags=re.DOTALL
+    )
+    assert len(lost) < len(data)
+    found = _read(engine, tmp_path, lost)
+    assert found["status"] == "damaged"
+    kept, _ = books.trim(found["pages"])
+    assert "galaxies 2" not in "".join(x.text for x in kept)
+
+
+def test_a_font_that_is_not_there_leaves_doubtful_words(engine, tmp_path):
+    text = b"BT /F 10 Tf 72 700 Td (%b three.) Tj ET" % SENTENCE.encode()
+    found = _read(engine, tmp_path, _two_pages(text, b"<</Font<</F 9 0 R>>>>"))
+    assert _statuses(found) == ["damaged", "ok"]
+    assert "a font of the page is missing" in found["pages"][0]["reason"]
+    assert found["pages"][0]["doubtful"]
+    kept, cuts = books.trim(found["pages"])
+    assert f"{SENTENCE} three." in "".join(x.text for x in kept)
+    assert not cuts
+
+
+def test_a_broken_font_is_said_on_every_page_that_uses_it(engine, tmp_path):
+    """The engine warns of it once, on the first."""
+    document = pymupdf.open()
+    for number in range(1, 4):
+        page = document.new_page()
+        name = "sound" if number == 1 else "broken"
+        font = pymupdf.Font("helv" if number == 1 else "tiro")
+        page.insert_font(fontname=name, fontbuffer=font.buffer)
+        for i in range(6):
+            page.insert_text((72, 100 + 13 * i), f"{SENTENCE} {number}.", fontname=name)
+    data = document.tobytes()
+    assert _statuses(_read(engine, tmp_path, data)) == ["ok"] * 3
+    file = next(
+        number
+        for number in range(1, document.xref_length())
+        if document.xref_is_stream(number)
+        and document.xref_stream(number) == pymupdf.Font("tiro").buffer
+    )
+    begin, end = _stream_of(data, file)
+    broken = data[:begin] + bytes(end - begin) + data[end:]
+    found = _read(engine, tmp_path, broken)
+    assert _statuses(found) == ["ok", "damaged", "damaged"]
+    for page in found["pages"][1:]:
+        assert "font" in page["reason"] or "incomplete" in page["reason"]
+
+
+def test_pages_without_their_list_are_not_all_there(engine, tmp_path):
+    """Found one by one, none of them tells whether there were more."""
+    data = _book(4)
+    tree = pymupdf.open("pdf", data)
+    root = int(tree.xref_get_key(tree.pdf_catalog(), "Pages")[1].split()[0])
+    lost = data.replace(b"\n%d 0 obj" % root, b"\n%%%d 0 obx" % root)
+    found = _read(engine, tmp_path, lost)
+    assert _statuses(found) == ["ok"] * 3 + ["damaged"]
+    assert "list of pages is lost" in found["pages"][3]["reason"]
+    kept, _ = books.trim(found["pages"])
+    assert f"{SENTENCE} 4 f." in "".join(x.text for x in kept)

@@ -92,7 +92,8 @@ def trim(
 
     Args:
         pages: of one book in order, each with ``page``, ``status`` and ``text``, as
-            ``extract`` writes them. Chapters begin at the headings that the file's outline
+            ``extract`` writes them; a damaged one that is ``doubtful`` keeps its text.
+            Chapters begin at the headings that the file's outline
             or, without one, its letter sizes gave.
         cut: what is taken off, of ``front matter``, ``contents``, ``index``,
             ``bibliography`` and ``exercises``. Pages that could not be read always are.
@@ -112,12 +113,9 @@ def trim(
     listed: dict[int, str] = {}  # pages that are nothing but contents, and why
     for page in pages:
         number, text = int(page["page"]), str(page["text"])
-        if page["status"] not in ("ok", "ocr"):
-            if page["status"] != "ok":
-                reason = str(page.get("reason") or page["status"])
-                _add(
-                    cuts, Cut(f"{page['status']} pages", (number, number), reason, text)
-                )
+        if page["status"] not in ("ok", "ocr") and not page.get("doubtful"):
+            reason = str(page.get("reason") or page["status"])
+            _add(cuts, Cut(f"{page['status']} pages", (number, number), reason, text))
             continue
         why = _looks_like_list(text)
         if why and why[0] not in cut:

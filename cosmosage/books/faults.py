@@ -78,10 +78,26 @@ class Watch:
                 return f"the page is incomplete ({line})"
         if self.repaired and not characters and not drawn:
             return "nothing is left of the page: " + self.repaired
-        return self._of_fonts(leaf) if self._doubtful and characters else ""
+        return ""
 
-    def _of_fonts(self, leaf: Any) -> str:
-        """A font of a page that is missing or broken: letters may be lost or mistaken."""
+    def font_fault(self, leaf: Any, raw: dict[str, Any]) -> str:
+        """What is wrong with the fonts of a page that was just asked for its faults.
+
+        In damaged copies of three books nothing was lost on most such pages, and under a
+        tenth of the words on nineteen in twenty: the engine takes another font.
+
+        Args:
+            leaf: the page.
+            raw: its text, as the engine's dictionary.
+        """
+        nameless = (
+            not span["font"]
+            for block in raw["blocks"]
+            for line in block.get("lines", ())
+            for span in line["spans"]
+        )
+        if not self._doubtful and not any(nameless):
+            return ""
         fonts = leaf.get_fonts()
         for line in warnings():
             if "no font dict" in line:

@@ -43,6 +43,8 @@ class PageText:
     status: str
     text: str
     reason: str = ""
+    doubtful: bool = False
+    """Damaged, but its words are there; a few letters may be lost or mistaken."""
 
 
 @dataclass(slots=True)
@@ -218,12 +220,16 @@ def _pdf_pages(
         [], (told.get("title") or "").strip(), (told.get("author") or "").strip()
     )
     repaired = faults.repair_note(path) if document.is_repaired else ""
+    lacking = repaired if "cut short" in repaired else ""  # pages, perhaps
     if repaired:
         found.notes.append(repaired)
     if not faults.count(document):
         rebuilt = faults.rebuilt(path)
         if rebuilt is not None:
             document, repaired = rebuilt, faults.repair_note(path)
+            if "cut short" not in repaired:
+                repaired += "; its list of pages is lost, others may be missing"
+            lacking = repaired
     count = min(faults.count(document), MAX_PAGES)
     if faults.count(document) > MAX_PAGES:
         found.notes.append(
@@ -262,8 +268,8 @@ def _pdf_pages(
     last = found.pages[-1]
     if watch.repaired and not repaired:
         found.notes.append(watch.repaired)
-    if "cut short" in repaired and last.status in ("ok", "ocr"):
-        last.status, last.reason = "damaged", repaired
+    if lacking and last.status in ("ok", "ocr"):
+        last.status, last.reason, last.doubtful = "damaged", lacking, True
     return found
 
 
@@ -279,13 +285,14 @@ def _leaf(watch: faults.Watch, number: int) -> tuple[Page, PageText, Any | None]
     """A page as its text layer has it, and its leaf where Tesseract may know better."""
     try:
         leaf = watch.leaf(number)
-        page = layout.read_page(number, leaf.get_text("dict", flags=_FLAGS))
+        raw = leaf.get_text("dict", flags=_FLAGS)
+        page = layout.read_page(number, raw)
         bare = not page.characters and page.unknown < 20
         drawn = bare and bool(leaf.get_images() or leaf.get_bboxlog())
         why = watch.fault(leaf, page.characters, drawn)
         covered = page.characters < FEW_CHARACTERS and _is_covered(leaf)
     except faults.ENGINE_ERRORS as error:
-        page = Page(number, 612.0, 792.0, [])
+        page, raw = Page(number, 612.0, 792.0, []), {}
         drawn, covered, why = False, False, f"the page cannot be read ({error})"
     if page.characters > MAX_CHARACTERS:
         why = f"{page.characters} characters on one page: no page holds that"
@@ -293,6 +300,9 @@ def _leaf(watch: faults.Watch, number: int) -> tuple[Page, PageText, Any | None]
     text = _first_judged(page, drawn)
     if why:
         text.status, text.reason = "damaged", why
+        return page, text, None
+    if text.status == "ok" and (why := watch.font_fault(leaf, raw)):
+        text.status, text.reason, text.doubtful = "damaged", why, True
         return page, text, None
     if text.status == "ok" and covered:
         text.status = "empty"
