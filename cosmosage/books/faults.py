@@ -9,14 +9,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pymupdf
+from cosmosage.books.engine import ERRORS, pymupdf
 
-ENGINE_ERRORS = (
-    pymupdf.FileDataError,
-    pymupdf.mupdf.FzErrorBase,
-    RuntimeError,
-    ValueError,
-)
 # sound files warn of none of these; what the engine draws in spite of them lacks a part
 _BROKEN = (
     "zlib error",
@@ -59,11 +53,10 @@ class Watch:
         self._finding = warnings()
         return leaf
 
-    def fault(self, leaf: Any, characters: int, drawn: bool) -> str:
+    def fault(self, characters: int, drawn: bool) -> str:
         """What speaks against a page that was just read; "" if nothing.
 
         Args:
-            leaf: the page.
             characters: how many it gave.
             drawn: whether there is something else on it.
         """
@@ -117,7 +110,7 @@ class Watch:
             if not data:
                 return "is missing"
             pymupdf.Font(fontbuffer=data)
-        except ENGINE_ERRORS:
+        except ERRORS:
             return "is broken"
         return ""
 
@@ -135,7 +128,7 @@ def count(document: Any) -> int:
     """How many pages the engine finds; none where it stumbles over their tree."""
     try:
         return int(document.page_count)
-    except ENGINE_ERRORS:
+    except ERRORS:
         return 0
 
 
@@ -169,7 +162,7 @@ def rebuilt(path: Path) -> Any | None:
             document.xref_set_key(number, "Parent", f"{tree} 0 R")
         document.xref_set_key(-1, "Root", f"{root} 0 R")
         return pymupdf.open("pdf", document.tobytes())
-    except ENGINE_ERRORS:
+    except ERRORS:
         return None
 
 

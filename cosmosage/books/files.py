@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pymupdf
-
 from cosmosage import children
 from cosmosage.books import blocks, faults, flow, heads, layout, markup, ocr
 from cosmosage.books.djvu import djvu_pages, djvu_picture
+from cosmosage.books.engine import ERRORS, pymupdf
 from cosmosage.books.glyphs import garbled
 from cosmosage.books.spans import Page
 
@@ -198,7 +197,7 @@ def _pdf(
     faults.warnings()  # of another file
     try:
         document = pymupdf.open(path, filetype="pdf")
-    except faults.ENGINE_ERRORS as error:
+    except ERRORS as error:
         short = faults.repair_note(path)
         why = short if "cut short" in short else f"the PDF cannot be opened ({error})"
         return _unreadable("damaged", why)
@@ -276,7 +275,7 @@ def _pdf_pages(
 def _outline(document: Any, found: Read) -> list[Any]:
     try:
         return document.get_toc(simple=True)
-    except faults.ENGINE_ERRORS as error:
+    except ERRORS as error:
         found.notes.append(f"the outline cannot be read ({error})")
         return []
 
@@ -289,9 +288,9 @@ def _leaf(watch: faults.Watch, number: int) -> tuple[Page, PageText, Any | None]
         page = layout.read_page(number, raw)
         bare = not page.characters and page.unknown < 20
         drawn = bare and bool(leaf.get_images() or leaf.get_bboxlog())
-        why = watch.fault(leaf, page.characters, drawn)
+        why = watch.fault(page.characters, drawn)
         covered = page.characters < FEW_CHARACTERS and _is_covered(leaf)
-    except faults.ENGINE_ERRORS as error:
+    except ERRORS as error:
         page, raw = Page(number, 612.0, 792.0, []), {}
         drawn, covered, why = False, False, f"the page cannot be read ({error})"
     if page.characters > MAX_CHARACTERS:
@@ -339,7 +338,7 @@ def _is_drawn(leaf: Any, text: PageText, recogniser: ocr.Recogniser) -> bool:
     faults.warnings()
     try:
         drawn = leaf.get_pixmap(dpi=ocr.DPI, colorspace=pymupdf.csGRAY, alpha=False)
-    except faults.ENGINE_ERRORS as error:
+    except ERRORS as error:
         text.status, text.reason = "damaged", f"the page cannot be drawn ({error})"
         return False
     warned = faults.warnings()
