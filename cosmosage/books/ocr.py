@@ -21,12 +21,13 @@ from functools import lru_cache
 from typing import Any
 
 from cosmosage.books import layout
-from cosmosage.books.glyphs import garbled
 from cosmosage.books.spans import Page
 
 INSTALL = "apt-get install tesseract-ocr"
 DPI = 300
 _SURE = 50  # per cent; a line that is less sure is a drawing's more often than a text's
+# of a page; on twenty pages, clean and noisy, upright had 93 to 96, upside down 29 to 41
+_UPRIGHT_SURE = 65
 _LINE = re.compile(r"<span class='ocr_(?:line|header|caption|textfloat)'")
 _TOLD = re.compile(r"(bbox|baseline|x_size) ([-\d. ]+)")
 _WORD = re.compile(
@@ -44,7 +45,10 @@ _LANGUAGES = {  # of a PDF's catalogue, and Tesseract's names for them
     "pt": "por",
     "ru": "rus",
 }
-_UPRIGHT, _TURNED = "3", "1"  # page segmentation without and with a look for rotation
+_AS_IT_LIES, _TURNED = (
+    "3",
+    "1",
+)  # page segmentation without and with a look for rotation
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Recognised:
     page: Page
     why: str = ""
     """Why there is no text, where there is none."""
+    sure: int = 100
+    """Per cent: the median of what Tesseract says of its words."""
 
 
 @lru_cache(maxsize=1)
@@ -106,7 +112,7 @@ class Recogniser:
 
         Args:
             number: the page's.
-            picture: in any format that Tesseract knows, ``DPI`` dots an inch.
+            picture: grey, as PGM of one byte a point, ``DPI`` dots an inch.
             size: width and height of the page, points.
         """
         self._begun.append(
@@ -130,32 +136,45 @@ class Recogniser:
     def _read(
         self, number: int, picture: bytes, size: tuple[float, float]
     ) -> Recognised:
-        """The page upright, or turned where that makes no sense."""
-        found = self._read_as(_UPRIGHT, number, picture, size)
-        odd = found.page.characters < 20 or garbled(found.page.raw)
-        if not odd or found.why or "osd" not in languages():
+        """The page as it lies, or turned where that makes no sense."""
+        found = self._recognised(number, picture, size)
+        odd = found.page.characters < 20 or found.sure < _UPRIGHT_SURE
+        if odd and not found.why:
+            found = self._upright(found, picture, size)
+        if found.sure >= _SURE:
             return found
-        turned = self._read_as(_TURNED, number, picture, size)
-        better = turned.page.characters >= 20 and not garbled(turned.page.raw)
-        return turned if better else found
+        why = f"Tesseract is not sure of what it reads (half of the words under {found.sure} %)"
+        return Recognised(number, Page(number, *size, []), why)
 
-    def _read_as(
-        self, mode: str, number: int, picture: bytes, size: tuple[float, float]
+    def _upright(
+        self, found: Recognised, picture: bytes, size: tuple[float, float]
     ) -> Recognised:
-        command = ["tesseract", "-", "-", "-l", self._language, "--dpi", str(DPI)]
+        """The page in the position that Tesseract finds, if it is surer of it then."""
+        if "osd" not in languages():
+            return found
+        try:
+            said = self._asked(picture, "--psm", "0").stdout
+        except (OSError, subprocess.TimeoutExpired):
+            return found  # of which nothing is surer now
+        angle = re.search(rb"Rotate: (90|180|270)", said)
+        if not angle:  # too few letters to tell
+            return found
+        picture = turned(picture, int(angle[1]))
+        size = size if angle[1] == b"180" else size[::-1]
+        other = self._recognised(found.number, picture, size)
+        return other if other.sure > found.sure and not other.why else found
+
+    def _recognised(
+        self, number: int, picture: bytes, size: tuple[float, float]
+    ) -> Recognised:
         nothing = Page(number, *size, [])
         try:
-            done = subprocess.run(
-                [*command, "--psm", mode, "hocr"],
-                input=picture,
-                capture_output=True,
-                timeout=self._limit_s,
-                env={**os.environ, "OMP_THREAD_LIMIT": "1"},
-                check=False,
-            )
+            done = self._asked(picture, "-l", self._language, "--psm", "3", "hocr")
         except subprocess.TimeoutExpired:
             return Recognised(
-                number, nothing, f"Tesseract did not finish within {self._limit_s:g} s"
+                number,
+                nothing,
+                f"Tesseract did not finish within {self._limit_s / 3:g} s",
             )
         except OSError as error:
             return Recognised(number, nothing, f"Tesseract does not run ({error})")
@@ -163,11 +182,35 @@ class Recogniser:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
             why = f"Tesseract died (exit {done.returncode}{': ' * bool(said)}{(said or [''])[-1]})"
             return Recognised(number, nothing, why)
-        said = _dictionary(done.stdout.decode("utf-8", "replace"), size)
-        page = layout.read_page(number, said)
-        return Recognised(
-            number, page, "" if page.characters else "Tesseract finds no word in it"
+        said = done.stdout.decode("utf-8", "replace")
+        page = layout.read_page(number, _dictionary(said, size))
+        sure = sorted(int(word[1]) for word in _WORD.findall(said)) or [100]
+        why = "" if page.characters else "Tesseract finds no word in it"
+        return Recognised(number, page, why, sure[len(sure) // 2])
+
+    def _asked(
+        self, picture: bytes, *options: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            ["tesseract", "-", "-", "--dpi", str(DPI), *options],
+            input=picture,
+            capture_output=True,
+            timeout=self._limit_s / 3,  # a page that lies on its side is read twice
+            env={**os.environ, "OMP_THREAD_LIMIT": "1"},
+            check=False,
         )
+
+
+def turned(picture: bytes, angle: int) -> bytes:
+    """A grey picture (PGM) turned clockwise by 90, 180 or 270 degrees."""
+    head = re.match(rb"P5\s+(\d+)\s+(\d+)\s+255\s", picture)
+    assert head, "not a PGM of one byte a point"
+    width, height, grey = int(head[1]), int(head[2]), picture[head.end() :]
+    if angle == 180:
+        return b"P5 %d %d 255\n" % (width, height) + grey[::-1]
+    columns = [grey[x::width] for x in range(width)]
+    rows = [x[::-1] for x in columns] if angle == 90 else columns[::-1]
+    return b"P5 %d %d 255\n" % (height, width) + b"".join(rows)
 
 
 def _dictionary(page: str, size: tuple[float, float]) -> dict[str, Any]:
