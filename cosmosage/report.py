@@ -72,10 +72,11 @@ def columns(cells: Sequence[tuple[str, str]]) -> str:
     return f'<table style="width:100%"><tr>{heads}</tr><tr>{bodies}</tr></table>'
 
 
-def picture(png: bytes, what: str) -> str:
-    """A PNG as part of the page; ``what`` tells it to those who cannot see it."""
-    data = base64.b64encode(png).decode("ascii")
-    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(what)}">'
+def picture(data: bytes, what: str) -> str:
+    """A PNG or JPEG as part of the page; ``what`` tells it to those who cannot see it."""
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    told = base64.b64encode(data).decode("ascii")
+    return f'<img src="data:image/{kind};base64,{told}" alt="{html.escape(what)}">'
 
 
 def write(

@@ -142,7 +142,7 @@ def _pictured(file: str, page: int) -> str:
     """A page's picture as HTML, or why there is none: of a broken file text may be all."""
     try:
         return report.picture(books.page_image(Path(file), page), f"page {page}")
-    except (ValueError, RuntimeError) as error:  # the engine has errors of its own
+    except ValueError as error:
         return f"<i>no picture: {html.escape(str(error))}</i>"
 
 

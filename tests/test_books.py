@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -600,10 +601,28 @@ def test_a_formula_that_is_left_out_leaves_a_mark_and_no_half_word(tmp_path):
 
 
 def test_page_image(book):
-    picture = books.page_image(book, 1, dpi=600)
+    picture = books.page_image(book, 1)
     assert picture.startswith(b"\x89PNG") and len(picture) < 100_000
     with pytest.raises(ValueError, match="6 pages"):
         books.page_image(book, 7)
+
+
+def test_a_heavy_page_stays_legible_and_a_broken_one_says_why(tmp_path):
+    """A photograph's PNG would have to be a stamp; at 100 dots an inch it is a JPEG."""
+    noise = random.Random(1)
+    grey = bytes(noise.randrange(128, 160) for _ in range(600 * 800))
+    document = pymupdf.open()
+    page = document.new_page(width=612, height=792)
+    pixels = pymupdf.Pixmap(pymupdf.csGRAY, 600, 800, grey, False)
+    page.insert_image(page.rect, pixmap=pixels)
+    document.save(tmp_path / "photograph.pdf")
+    picture = books.page_image(tmp_path / "photograph.pdf", 1, dpi=100)
+    drawn = pymupdf.Pixmap(picture)
+    assert picture.startswith(b"\xff\xd8") and len(picture) < 100_000
+    assert drawn.height > 500
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing")
+    with pytest.raises(ValueError, match="broken.pdf"):
+        books.page_image(tmp_path / "broken.pdf", 1)
 
 
 def test_command_names_texts_by_folder(tmp_path, book):

@@ -6,6 +6,7 @@ is asked for three things: its characters, whether anything is drawn on it at al
 the engine warned of while reading it (see ``faults``).
 """
 
+import base64
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ STATUSES = ("ok", "ocr", "empty", "garbled", "encrypted", "damaged")
 """From the best to the worst; a file has the worst of its pages."""
 
 MEMORY_LIMIT = 6 * 2**30  # bytes of address space; a 2,000-page book needs under 1 GiB
+HEAVY = 100_000  # bytes of a page's picture: a notebook shows many
 MAX_PAGES = 20_000  # the longest real book is about 5,000
 MAX_CHARACTERS = 400_000  # of one page; a dense journal page has 8,000
 FEW_CHARACTERS = 300  # on a page that a picture covers: a stamp, a page number, no text
@@ -189,12 +191,17 @@ def _djvu(path: Path, tell: Callable[[int], None], limit_s: float) -> Read:
     return _composed(pages, kept, found, [])
 
 
+def _quiet() -> None:
+    """Have the engine keep what it says, and forget what it said of another file."""
+    pymupdf.TOOLS.mupdf_display_errors(False)
+    pymupdf.TOOLS.mupdf_display_warnings(False)
+    faults.warnings()
+
+
 def _pdf(
     path: Path, skip: dict[int, str], tell: Callable[[int], None], limit_s: float
 ) -> Read:
-    pymupdf.TOOLS.mupdf_display_errors(False)
-    pymupdf.TOOLS.mupdf_display_warnings(False)
-    faults.warnings()  # of another file
+    _quiet()
     try:
         document = pymupdf.open(path, filetype="pdf")
     except ERRORS as error:
@@ -392,22 +399,34 @@ def _composed(
 
 
 def page_image(path: Path, number: int, dpi: int) -> bytes:
-    """A page as PNG; its resolution is lowered until it weighs less than 100 kB."""
-    with pymupdf.open(path) as document:
-        if not 1 <= number <= document.page_count:
-            raise ValueError(
-                f"{path} has {document.page_count} pages, no page {number}"
-            )
-        while True:
-            picture = (
-                document[number - 1].get_pixmap(dpi=dpi, alpha=False).tobytes("png")
-            )
-            if len(picture) < 100_000 or dpi <= 20:
-                return picture
-            dpi = int(dpi * 0.8)
+    """A page as PNG, or JPEG where that is lighter than 100 kB at a higher resolution."""
+    _quiet()
+    try:
+        with pymupdf.open(path) as document:
+            if not 1 <= number <= document.page_count:
+                raise ValueError(f"the file has {document.page_count} pages")
+            leaf = document[number - 1]
+            while True:
+                drawn = leaf.get_pixmap(dpi=dpi, alpha=False)
+                for picture in (drawn.tobytes("png"), drawn.tobytes("jpeg", 70)):
+                    if len(picture) < HEAVY or dpi <= 20:
+                        return picture
+                dpi = int(dpi * 0.8)
+    except ValueError:
+        raise
+    except ERRORS as error:
+        raise ValueError(
+            f"page {number} of {path} cannot be drawn ({error})"
+        ) from error
 
 
 def _answer(request: dict[str, Any], tell: Callable[[int], None]) -> dict[str, Any]:
+    if "draw" in request:
+        try:
+            png = page_image(Path(request["file"]), request["draw"], request["dpi"])
+        except ValueError as error:
+            return {"error": str(error)}
+        return {"picture": base64.b64encode(png).decode()}
     skip = {int(page): why for page, why in request["skip"].items()}
     found = read(Path(request["file"]), skip, tell, request["limit_s"])
     return {**asdict(found), "status": found.status}

@@ -39,10 +39,10 @@ _GENERIC = frozenset(
 _NOT_BOOKS = frozenset(
     "readme licence license copying changelog authors notice".split()
 )
-VERSION = 3  # of extraction: raised, finished books are read again
+VERSION = 4  # of extraction: raised, finished books are read again
 
-
-_ENGINE = Engine()  # of ``to_text``; its child starts with the first file and is kept
+# of ``to_text`` and ``page_image``; its child starts with the first file and is kept
+_ENGINE = Engine()
 _READING = threading.Lock()
 
 
@@ -407,7 +407,7 @@ def to_text(path: Path | bytes) -> Text:
 
 
 def page_image(file: Path, page: int, dpi: int = 60) -> bytes:
-    """A page as a PNG picture of less than 100 kB.
+    """A page as a picture of less than 100 kB, PNG or JPEG.
 
     Args:
         file: a PDF or EPUB.
@@ -415,9 +415,7 @@ def page_image(file: Path, page: int, dpi: int = 60) -> bytes:
         dpi: dots an inch; lowered where the picture would weigh too much.
 
     Raises:
-        ValueError: there is no such page, or the file holds no pages to draw.
+        ValueError: there is no such page, or it cannot be drawn.
     """
-    # pylint: disable-next=import-outside-toplevel  # the engine costs .2 s to load
-    from cosmosage.books import files
-
-    return files.page_image(Path(file), page, dpi)
+    with _READING:
+        return _ENGINE.draw(Path(file), page, dpi)

@@ -5,6 +5,7 @@ other; it tells which page it begins, and when it dies or is silent for longer t
 may take, another one is told to leave that page out.
 """
 
+import base64
 import contextlib
 import queue
 from collections.abc import Callable, Iterable, Iterator
@@ -61,6 +62,21 @@ class Engine:
         lost = {"page": 1, "status": "damaged", "text": "", "reason": reasons[-1]}
         about = {"title": "", "authors": "", "licence": "", "dropped": {}}
         return {"status": "damaged", "pages": [lost], "notes": reasons, **about}
+
+    def draw(self, path: Path, page: int, dpi: int) -> bytes:
+        """A page's picture; see ``page_image``.
+
+        Raises:
+            ValueError: there is none; the message says why.
+        """
+        request = {"file": str(Path(path).resolve()), "draw": page, "dpi": dpi}
+        try:
+            found = self._child.ask(request, self.page_limit_s)
+        except (children.Silent, children.Died) as end:
+            raise ValueError(f"page {page} of {path}: the PDF engine {end}") from end
+        if "error" in found:
+            raise ValueError(found["error"])
+        return base64.b64decode(found["picture"])
 
 
 def in_parallel(
