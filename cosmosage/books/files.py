@@ -412,12 +412,8 @@ def page_image(path: Path, number: int, dpi: int) -> bytes:
                     if len(picture) < HEAVY or dpi <= 20:
                         return picture
                 dpi = int(dpi * 0.8)
-    except ValueError:
-        raise
     except ERRORS as error:
-        raise ValueError(
-            f"page {number} of {path} cannot be drawn ({error})"
-        ) from error
+        raise ValueError(f"page {number} of {path} cannot be drawn: {error}") from error
 
 
 def _answer(request: dict[str, Any], tell: Callable[[int], None]) -> dict[str, Any]:
