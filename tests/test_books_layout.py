@@ -83,6 +83,20 @@ def test_a_line_that_runs_out_of_its_column_does_not_divide_the_page(
     )
 
 
+def test_numbers_of_a_drafts_lines_go_and_fill_no_gutter(read):
+    """They stand before both columns, and those of the second where the first one ends."""
+    page, count = [], 0
+    wide = max(pymupdf.get_text_length(line, "tiro", 10) for line in BODY + OTHER)
+    for x, text in ((72, BODY + OTHER), (82 + wide, OTHER + BODY)):
+        page += _lines(text, x)
+        for i in range(len(text)):
+            count += 1
+            place = x - 10 - 2.8 * len(str(count))  # flush right
+            page.append((str(count), place, 100 + 12 * i, 5, "helv"))
+    found = read(page)
+    assert found.split() == " ".join(BODY + OTHER + OTHER + BODY).split()
+
+
 def test_columns_are_found_beside_a_figure_with_labels(read):
     left = [
         (label, 60 + 40 * i, 100, 7, "tiro")

@@ -74,7 +74,7 @@ def manner(pages: list[Page]) -> Manner:
 
 
 def remove_heads(pages: list[Page], dropped: Dropped) -> None:
-    """Take running heads, feet, page numbers and line numbers off all pages.
+    """Take running heads, feet and page numbers off all pages.
 
     A row in the outer eighth of the page is a head when its words, without digits, stand
     at that height on three pages or more; when it is nothing but a number; or when it is
@@ -100,7 +100,7 @@ def remove_heads(pages: list[Page], dropped: Dropped) -> None:
                     dropped.numbers += len(row.text)
                 else:
                     dropped.heads += len(row.text)
-        gone |= _line_numbers(page.rows, dropped)
+        dropped.numbers += page.numbered
         page.rows = [row for row in page.rows if id(row) not in gone]
 
 
@@ -160,16 +160,3 @@ def _stands_off(row: Row, rows: list[Row]) -> bool:
         default=99.0,
     )
     return near > 1.6 * row.size
-
-
-def _line_numbers(rows: list[Row], dropped: Dropped) -> set[int]:
-    """Numbers in the margin that count the lines of a draft."""
-    numbers = [row for row in rows if row.text.isdigit()]
-    if len(numbers) < 8:
-        return set()
-    values = [int(row.text) for row in sorted(numbers, key=lambda row: row.base)]
-    steps = Counter(b - a for a, b in zip(values, values[1:])).most_common(1)
-    if steps[0][0] not in (1, 2, 5) or steps[0][1] < 0.8 * (len(values) - 1):
-        return set()
-    dropped.numbers += sum(len(row.text) for row in numbers)
-    return {id(row) for row in numbers}

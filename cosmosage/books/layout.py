@@ -70,7 +70,10 @@ def read_page(number: int, raw: dict[str, Any]) -> Page:
         page.width, page.height = height, width
     page.raw = "".join(said)
     page.characters = sum(map(len, page.raw.split()))
-    page.rows = order(_deduplicated(pieces), page.width)
+    pieces = _deduplicated(pieces)
+    numbers = _line_numbers(pieces)
+    page.numbered = sum(len(x.spans[0].text) for x in numbers.values())
+    page.rows = order([x for x in pieces if id(x) not in numbers], page.width)
     return page
 
 
@@ -159,6 +162,28 @@ def _deduplicated(pieces: list[Piece]) -> list[Piece]:
             out.append(piece)
         seen.add(key)
     return out
+
+
+def _line_numbers(pieces: list[Piece]) -> dict[int, Piece]:
+    """By identity, the numbers beside a draft's lines, which would fill the gutters.
+
+    They are set flush on one side, and count by one, two or five on their way down.
+    """
+    edges: dict[tuple[str, int], list[Piece]] = {}
+    for piece in pieces:
+        if len(piece.spans) == 1 and piece.spans[0].text.strip().isdecimal():
+            for edge in (("left", round(piece.x0)), ("right", round(piece.x1))):
+                edges.setdefault(edge, []).append(piece)
+    gone: dict[int, Piece] = {}
+    for found in edges.values():
+        if len(found) < 8:
+            continue
+        found.sort(key=lambda piece: piece.bottom)
+        values = [int(piece.spans[0].text) for piece in found]
+        steps = Counter(b - a for a, b in zip(values, values[1:])).most_common(1)
+        if steps[0][0] in (1, 2, 5) and steps[0][1] >= 0.8 * (len(values) - 1):
+            gone.update((id(piece), piece) for piece in found)
+    return gone
 
 
 def as_dictionary(

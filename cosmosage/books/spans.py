@@ -71,6 +71,8 @@ class Page:
     height: float
     rows: list[Row]
     characters: int = 0
+    numbered: int = 0
+    """Characters of line numbers, which are not among the rows."""
     unknown: int = 0
     """Glyphs without a character in fonts of text, not of maths."""
     raw: str = ""
