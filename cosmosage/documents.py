@@ -16,7 +16,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, IO
@@ -41,10 +41,13 @@ class Document:
     licence: str = ""
     """The address of the licence as arXiv gives it, or its short name; empty: not known."""
     url: str = ""
+    messages: tuple[dict[str, str], ...] = ()
+    """Of a conversation: ``role`` (system, user, assistant) and ``content`` of each turn, whose
+    contents are then the text. Of prose: none."""
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Document":
-        """The document that a JSON record describes.
+        """The document that a JSON record describes; a conversation needs no text of its own.
 
         Raises:
             ValueError: a field is missing, unknown or of the wrong kind; the message names it.
@@ -54,25 +57,53 @@ class Document:
             raise ValueError(
                 f"unknown field {unknown[0]!r}; a document has {sorted(known)}"
             )
-        for name in ("id", "text"):
-            if name not in record:
-                raise ValueError(f"field {name!r} is missing")
         for name, value in record.items():
             kind, wanted = _KINDS.get(name, (str, "a string"))
             if not isinstance(value, kind):
                 raise ValueError(
                     f"field {name!r} is {value!r:.60}, and has to be {wanted}"
                 )
+        messages = tuple(record.get("messages") or ())
+        if messages:
+            _check_turns(messages)
+            turns = "\n\n".join(turn["content"] for turn in messages)
+            record = {**record, "text": turns}
+        for name in ("id", "text"):
+            if name not in record:
+                raise ValueError(f"field {name!r} is missing")
         return cls(
             **{
                 "source": "",
                 **record,
                 "authors": tuple(record.get("authors") or ()),
+                "messages": messages,
             }
         )
 
+    def record(self) -> dict[str, Any]:
+        """As a JSON record; prose has no field for turns."""
+        record = asdict(self)
+        if not self.messages:
+            del record["messages"]
+        return record
+
+
+def _check_turns(messages: Sequence[Any]) -> None:
+    for turn in messages:
+        if not (
+            isinstance(turn, dict)
+            and set(turn) == {"role", "content"}
+            and turn["role"] in ("system", "user", "assistant")
+            and isinstance(turn["content"], str)
+        ):
+            raise ValueError(
+                f"field 'messages' holds {turn!r:.60}; a turn has to be an object with a "
+                "role (system, user or assistant) and its content, a string"
+            )
+
 
 _KINDS = {
+    "messages": ((list, tuple, type(None)), "a list of turns"),
     "authors": ((list, tuple, type(None)), "a list of names"),
     "year": ((int, type(None)), "a whole number"),
 }
@@ -185,7 +216,7 @@ def write_jsonl(path: Path | str, records: Iterable[dict[str, Any] | Document]) 
     with whole_file(path) as file:
         for record in records:
             if isinstance(record, Document):
-                record = asdict(record)
+                record = record.record()
             # half of a surrogate pair is no character: a question mark stands for it
             line = json.dumps(record, ensure_ascii=False, allow_nan=False)
             file.write(line.encode("utf-8", "replace").decode("utf-8") + "\n")

@@ -14,7 +14,7 @@ import shutil
 import unicodedata
 from array import array
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,7 @@ def _write_passages(
                 starts.append(starts[-1] + len(raw))
                 owners.append(len(sources))
                 numbers.append(number)
-            sources.append({**asdict(document), "text": ""})
+            sources.append(replace(document, messages=(), text="").record())
     write_jsonl(inside / "documents.jsonl", sources)
     for name, column in (("starts", starts), ("owners", owners), ("numbers", numbers)):
         _save(inside / f"{name}.npy", np.array(column, np.int64))

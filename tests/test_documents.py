@@ -115,9 +115,23 @@ def test_a_document_comes_back_as_it_went(tmp_path):
     )
     assert write_jsonl(tmp_path / "d.jsonl.gz", [document]) == 1
     assert list(read_documents(tmp_path / "d.jsonl.gz")) == [document]
-    assert list(read_jsonl(tmp_path / "d.jsonl.gz"))[0] == asdict(document) | {
-        "authors": list(document.authors)
-    }
+    record = asdict(document) | {"authors": list(document.authors)}
+    del record["messages"]  # prose has none
+    assert list(read_jsonl(tmp_path / "d.jsonl.gz"))[0] == record
+
+
+def test_a_conversation_keeps_its_turns_and_is_read_as_text(tmp_path):
+    turns = (
+        {"role": "user", "content": "What is $H_0$?"},
+        {"role": "assistant", "content": "The rate of the expansion today."},
+    )
+    path = tmp_path / "qa.jsonl"
+    write_jsonl(path, [{"id": "qa:1", "source": "qa", "messages": list(turns)}])
+    (document,) = read_documents(path)
+    assert document.messages == turns
+    assert document.text == "What is $H_0$?\n\nThe rate of the expansion today."
+    write_jsonl(path, [document])
+    assert list(read_documents(path)) == [document]
 
 
 def test_half_a_surrogate_pair_does_not_stop_the_writing(tmp_path):
@@ -145,6 +159,12 @@ def test_a_record_needs_only_a_text(tmp_path):
         ('{"text": "x", "authors": "E. Hubble"}', "record 2: field 'authors'"),
         ('{"text": "x", "authors": 5}', "record 2: field 'authors'"),
         ('{"text": "x", "year": "1929"}', "record 2: field 'year'"),
+        ('{"messages": 5}', "record 2: field 'messages' is 5"),
+        ('{"messages": "hello"}', "record 2: field 'messages' is 'hello'"),
+        ('{"messages": ["hello"]}', "record 2: field 'messages' holds 'hello'"),
+        ('{"messages": [{"role": "user"}]}', "a turn has to be an object with"),
+        ('{"messages": [{"role": "god", "content": ""}]}', "user or assistant"),
+        ('{"messages": []}', "record 2: field 'text' is missing"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, said):

@@ -14,7 +14,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import IO, Any
@@ -136,7 +136,7 @@ class _Build:
                 place=self.spool.tell(),
             )
         )
-        self.spool.write(json.dumps(asdict(document)).encode() + b"\n")
+        self.spool.write(json.dumps(document.record()).encode() + b"\n")
 
     def document(self, row: int) -> Document:
         """A spooled document again."""

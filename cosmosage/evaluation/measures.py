@@ -195,7 +195,7 @@ def text_records(documents: Iterable[Document | dict[str, Any]]) -> list[dict]:
     """
     out: dict[str, dict[str, Any]] = {}
     for number, document in enumerate(documents, start=1):
-        record = asdict(document) if isinstance(document, Document) else document
+        record = document.record() if isinstance(document, Document) else document
         text, name = record.get("text"), str(record.get("id") or f"line {number}")
         if not isinstance(text, str) or not text:
             raise ValueError(
