@@ -15,8 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cosmosage.corpus.duplicates import BANDS, ROWS, near_duplicates, signatures
-from cosmosage.corpus.words import spans, word_hashes
+from cosmosage.corpus.duplicates import BANDS, ROWS, near_duplicates
 
 WORDS = 500  # of a document: about an abstract and an introduction
 VOCABULARY = (
@@ -74,10 +73,7 @@ def planted(
 
 def ours(texts: list[str]) -> set[tuple[int, int]]:
     """The verified pairs of ``cosmosage.corpus``."""
-    signed = signatures(spans(word_hashes(text)) for text in texts)
-    return {
-        (left, right) for left, right, _ in near_duplicates(signed, texts.__getitem__)
-    }
+    return {(left, right) for left, right, _ in near_duplicates(texts)}
 
 
 def datasketch(texts: list[str]) -> set[tuple[int, int]]:

@@ -383,20 +383,38 @@ def passages(text: str, characters: int = 1500) -> list[str]:
 
 
 _SENTENCE_END = re.compile(
-    rf"{_FENCED.pattern}|(?P<end>(?<=[.!?])\s+(?=[A-Z$\\]))", re.DOTALL
+    rf"{_FENCED.pattern}"
+    r"|(?P<end>\n[ \t]*\n\s*|(?<=[.!?])\s+(?=[A-Z$\\])|(?<=[.!?][)\]\"'\u2019\u201d])\s+(?=[A-Z$\\]))",
+    re.DOTALL,
 )
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Where a text's sentences lie, headings and formulas on lines of their own among them.
+
+    A sentence ends at a full stop before a capital letter, or with its paragraph; "et al." and
+    "Fig." before a capital end one too many, which does no harm to what counts or cuts them.
+
+    Returns:
+        (first character, past the last) of each, in order, without the white space between.
+    """
+    spans, start = [], len(text) - len(text.lstrip())
+    for match in _SENTENCE_END.finditer(text):
+        if match.group("end"):
+            if match.start() > start:
+                spans.append((start, match.start()))
+            start = match.end()
+    if start < (end := len(text.rstrip())):
+        spans.append((start, end))
+    return spans
 
 
 def _sentences(paragraph: str, characters: int) -> list[str]:
     """Runs of sentences of at most ``characters``, where the sentences allow it."""
-    cuts = [0]
-    for match in _SENTENCE_END.finditer(paragraph):
-        if match.group("end"):
-            cuts.append(match.end())
-    cuts.append(len(paragraph))
-    out, start = [], 0
-    for here, after in zip(cuts[1:], cuts[2:] + [None]):
-        if after is None or after - start > characters:
-            out.append(paragraph[start:here].strip())
-            start = here
-    return [piece for piece in out if piece]
+    spans = sentences(paragraph)
+    out, start = [], spans[0][0]
+    for (_, end), after in zip(spans, [*spans[1:], None]):
+        if after is None or after[1] - start > characters:
+            out.append(paragraph[start:end])
+            start = after[0] if after else end
+    return out

@@ -1,335 +1,330 @@
 """What the model reads is chosen here, and everything that falls out leaves with a reason.
 
-Each step is one function with its threshold and where that comes from; ``build`` sends the
-documents through them. Cleaned texts wait in a spool on disk and only a signature and a few
-numbers a document stay in memory: the corpus is read once and spooled once, and need not fit.
+A corpus is built in stages over shards of a few megabytes, by one process or by many on any
+number of machines, with the same bytes as result; ``steps`` holds what is done to a shard,
+this file what needs them all. Of a document some hundred bytes stay in memory, its id and a
+few numbers, and everything else on the disk, so that all of arXiv fits a workstation.
 
 Command: ``python -m cosmosage.corpus FILES... --out DIR``, and ``--explain ID`` for one
 document.
 """
 
-import hashlib
-import json
-import re
-import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from cosmosage.corpus.cleaning import clean, quality
-from cosmosage.corpus.duplicates import THRESHOLD, Clusters, near_duplicates, signatures
-from cosmosage.corpus.ledger import Ledger, by_reason
-from cosmosage.corpus.reading import read, read_removed
-from cosmosage.corpus.sides import SIDES, position, side_at, split, without_version
-from cosmosage.corpus.words import jaccard, spans, word_hashes
+from cosmosage.corpus import steps
+from cosmosage.corpus.choosing import Chooser
+from cosmosage.corpus.duplicates import BANDS, THRESHOLD, clusters, portions
+from cosmosage.corpus.ledger import Ledger, added, by_reason
+from cosmosage.corpus.reading import cut, read_removed
+from cosmosage.corpus.sides import (
+    SIDES,
+    first_month,
+    position,
+    side_at,
+    split,
+    split_by_time,
+    without_version,
+)
+from cosmosage.corpus.spool import Spool, save
+from cosmosage.corpus.workers import Workers
 from cosmosage.documents import (
-    Document,
+    alone,
     fingerprint,
     finish,
     finished,
     read_jsonl,
+    whole_file,
+    write_json,
     write_jsonl,
 )
+from cosmosage.listing import Level, may_use
 
-RULES = 1  # raise it when a step changes its mind: finished corpora are then built anew
-STEPS = ("read", "clean", "filter", "versions", "exact duplicates", "near duplicates")
-REPEATS = {
-    "versions": "older version",
-    "exact duplicates": "same words",
-    "near duplicates": "almost the same words",
-}
-
-
-def freedom(licence: str) -> int:
-    """How much a licence allows, for choosing among copies: 0 (public domain) to 5 (unknown)."""
-    name = licence.lower()
-    if any(word in name for word in ("zero", "cc0", "publicdomain", "public domain")):
-        return 0
-    if re.search(r"\bnd\b", name):
-        return 3
-    if re.search(r"\bnc\b", name):
-        return 2
-    if re.search(r"\b(by|sa|mit|apache|bsd|gfdl|fdl)\b", name):
-        return 1
-    return 4 if name else 5
+RULES = 2  # raise it when a step changes its mind: finished corpora are then built anew
+_A_TASK = 200_000  # keys of a band, or passages, that are worth a task of their own
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """What stays in memory of a spooled document."""
+class _Choice:
+    """What a corpus depends on, besides its sources."""
 
-    id: str
-    words: int
-    characters: int
-    freedom: int
-    digest: bytes
-    """SHA-256 of the words' hashes in order: equal for equal words."""
-    place: int
-    """Where its line begins in the spool, in bytes."""
+    held_out: float
+    licences: Level
+    after: str
 
-
-class _Build:
-    """One pass of the steps: the spool, its entries, and the ledger of what fell out."""
-
-    def __init__(self, spool: IO[bytes]):
-        self.spool = spool
-        self.ledger = Ledger(STEPS)
-        self.entries: list[_Entry] = []
-
-    def survivors(self, sources: Sequence[Path]) -> Iterator[np.ndarray]:
-        """Read, clean, filter and spool; gives the span set of each document that stays."""
-        seen: dict[str, str] = {}
-        for source in sources:
-            for number, found in enumerate(read(source), start=1):
-                here = f"document {number} of {source.name}"
-                if isinstance(found, dict):
-                    self.ledger.count("read", "in")
-                    self.ledger.removed.append(found)
-                    continue
-                self.ledger.count("read", "in", found.text)
-                if found.id in seen:
-                    first = f"{here}; the first is {seen[found.id]}"
-                    self.ledger.remove(
-                        found.id,
-                        "read",
-                        "id seen before",
-                        repeats=found.id,
-                        detail=first,
-                    )
-                    continue
-                seen[found.id] = here
-                self.ledger.count("read", "out", found.text)
-                if document := self._cleaned(found):
-                    words = word_hashes(document.text)
-                    self._spool(document, words)
-                    yield spans(words)
-
-    def _cleaned(self, found: Document) -> Document | None:
-        document = replace(found, text=clean(found.text))
-        self.ledger.count("clean", "in", found.text)
-        if not any(map(str.isalpha, document.text)):
-            self.ledger.remove(
-                found.id, "clean", "no words", detail="nothing with a letter"
+    def __post_init__(self) -> None:
+        if not 0 < self.held_out <= 0.5:
+            raise ValueError(
+                f"held_out is {self.held_out}; it is a share above 0 and up to 0.5, such as 0.2"
             )
-            return None
-        self.ledger.count("clean", "out", document.text)
-        self.ledger.count("filter", "in", document.text)
-        if fault := quality(document.text):
-            self.ledger.remove(found.id, "filter", fault[0], detail=fault[1])
-            return None
-        self.ledger.count("filter", "out", document.text)
-        return document
-
-    def _spool(self, document: Document, words: np.ndarray) -> None:
-        self.entries.append(
-            _Entry(
-                id=document.id,
-                words=len(document.text.split()),
-                characters=len(document.text),
-                freedom=freedom(document.licence),
-                digest=hashlib.sha256(words.tobytes()).digest(),
-                place=self.spool.tell(),
-            )
-        )
-        self.spool.write(json.dumps(document.record()).encode() + b"\n")
-
-    def document(self, row: int) -> Document:
-        """A spooled document again."""
-        self.spool.seek(self.entries[row].place)
-        return Document.from_record(json.loads(self.spool.readline()))
-
-    def versions(self, rows: list[int]) -> list[int]:
-        """Of each paper the newest version that got here, however much it differs."""
-        groups: dict[str, list[int]] = {}
-        for row in rows:
-            groups.setdefault(without_version(self.entries[row].id)[0], []).append(row)
-
-        def newest(group: list[int]) -> int:
-            return max(group, key=lambda row: without_version(self.entries[row].id)[1])
-
-        return self._keep(
-            "versions", rows, {row: newest(g) for g in groups.values() for row in g}
-        )
-
-    def exact(self, rows: list[int]) -> list[int]:
-        """Of texts with the same words in the same order, the best copy."""
-        groups: dict[bytes, list[int]] = {}
-        for row in rows:
-            groups.setdefault(self.entries[row].digest, []).append(row)
-        kept = {row: self._best(group) for group in groups.values() for row in group}
-        return self._keep("exact duplicates", rows, kept)
-
-    def near(self, rows: list[int], signed: np.ndarray) -> list[int]:
-        """Of a cluster of near-duplicates, the best copy; its links go into the ledger."""
-        forest = near_duplicates(
-            signed[rows], lambda place: self.document(rows[place]).text
-        )
-        joined = Clusters(len(rows))
-        partners: dict[int, list[str]] = {}
-        for left, right, _ in forest:
-            joined.join(left, right)
-            partners.setdefault(rows[left], []).append(self.entries[rows[right]].id)
-            partners.setdefault(rows[right], []).append(self.entries[rows[left]].id)
-        groups: dict[int, list[int]] = {}
-        for place, row in enumerate(rows):
-            groups.setdefault(joined.root(place), []).append(row)
-        kept = {row: self._best(group) for group in groups.values() for row in group}
-
-        def evidence(row: int) -> dict[str, Any]:
-            texts = (self.document(each).text for each in (row, kept[row]))
-            similarity = jaccard(*(spans(word_hashes(text)) for text in texts))
-            if similarity >= THRESHOLD:
-                return {"similarity": round(similarity, 4)}
-            # not alike themselves: other copies stand between the two
-            return {
-                "similarity": round(similarity, 4),
-                "through": sorted(partners[row]),
-            }
-
-        return self._keep("near duplicates", rows, kept, evidence)
-
-    def _best(self, group: list[int]) -> int:
-        """The longest copy, then the freest licence, then the first id.
-
-        The newest version comes before all of these, but versions of one paper have left by
-        now, and those of different papers can't be compared.
-        """
-
-        def rank(row: int) -> tuple[int, int, str]:
-            entry = self.entries[row]
-            return -entry.words, entry.freedom, entry.id
-
-        return min(group, key=rank)
-
-    def _keep(
-        self,
-        step: str,
-        rows: list[int],
-        kept: dict[int, int],
-        evidence: Callable[[int], dict[str, Any]] = lambda row: {},
-    ) -> list[int]:
-        """The rows that are kept for themselves; the others leave with the id they repeat."""
-        for row in rows:
-            entry = self.entries[row]
-            self.ledger.add(step, "in", entry.words, entry.characters)
-            if kept[row] == row:
-                self.ledger.add(step, "out", entry.words, entry.characters)
-            else:
-                instead = self.entries[kept[row]].id
-                self.ledger.remove(
-                    entry.id, step, REPEATS[step], repeats=instead, **evidence(row)
-                )
-        return [row for row in rows if kept[row] == row]
+        may_use("", self.licences)
+        if self.after:
+            first_month(self.after)
 
 
 def build(
-    sources: Sequence[Path], out: Path, *, held_out: float = 0.2
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    held_out: float = 0.2,
+    licences: Level = "study",
+    after: str = "",
+    workers: str | Executor = "processes",
 ) -> dict[str, Any]:
     """Choose what the model reads: clean, filter, deduplicate, split; every loss explained.
 
     Writes ``train``, ``validation`` and ``test.jsonl.gz`` (documents, in the order of the
     sources), ``removed.jsonl.gz`` (id, step, reason, and ``repeats``: the id whose text this
-    one repeats; first the lines of the ``removed.*.jsonl`` beside the sources) and
-    ``done.json``. Equal sources give equal bytes. Finished work is not done again.
+    one repeats, or ``passage``: the beginning of what was cut out of a document; first the
+    lines of the ``removed.*.jsonl`` beside the sources) and ``done.json``. Equal sources give
+    equal bytes, whoever did the work. Finished work is not done again, and what was cut off
+    goes on with the shards that are missing.
 
     Args:
         sources: document files, ``.jsonl`` or ``.jsonl.gz``.
-        out: folder of the corpus.
+        out: folder of the corpus; it needs room for the text twice over while it is built.
         held_out: share of the documents in validation and test together, half each.
+        licences: ``public``: only documents whose licence lets text and model be handed on.
+        after: ``2024-07``: what came out in that month or later is held out, half for
+            validation, half for test, and nothing else is.
+        workers: ``here``, ``threads``, ``processes`` (one a core), the address of a Dask
+            scheduler, whose workers have to see ``out`` under the same path, or an executor.
 
     Returns:
         Counts: ``steps`` (a list in order; documents, words and characters in and out of each),
         ``removed`` and ``removed_before`` (documents by step and reason: here, and while the
-        sources were made), ``sides`` (documents, words, characters of each), ``notes``.
-        Words are what white space separates, formulas included.
+        sources were made), ``passages`` (parts that were cut, likewise), ``sides`` (documents,
+        words, characters of each), ``notes``. Words are what white space separates, formulas
+        included.
 
     Raises:
         FileNotFoundError: a source does not exist.
-        ValueError: a source is damaged, ``held_out`` is out of range, or too little is left
-            for training and validation; ``removed.jsonl.gz`` is then there to tell why.
+        ValueError: a setting is none, a source is damaged, or too little is left for training and validation;
+            ``removed.jsonl.gz`` is then there to tell why.
+        BlockingIOError: another process is building there.
     """
-    sources, out = [Path(source) for source in sources], Path(out)
+    choice = _Choice(held_out, licences, after)
+    sources, out = [Path(source) for source in sources], Path(out).resolve()
     for source in sources:
         if not source.is_file():
             raise FileNotFoundError(
                 f"{source} is no file; write the documents first "
                 "(arxiv.documents, books.documents) or name another file"
             )
-    if not 0 < held_out <= 0.5:
-        raise ValueError(
-            f"held_out is {held_out}; it is a share above 0 and up to 0.5, such as 0.2"
-        )
     before = sorted(
         {path for source in sources for path in source.parent.glob("removed.*.jsonl")}
     )
     key = fingerprint(
-        RULES, installed_version("rensa"), held_out, *sources, "|", *before
+        *(RULES, installed_version("rensa"), vars(choice), *sources, "|", *before)
     )
-    mark, written = out / "done.json", [out / f"{side}.jsonl.gz" for side in SIDES]
-    removed = out / "removed.jsonl.gz"
-    if all(path.is_file() for path in [*written, removed]):
+    mark, removed = out / "done.json", out / "removed.jsonl.gz"
+    if all(path.is_file() for path in [removed, *_sides(out).values()]):
         if (counts := finished(mark, key)) is not None:
             return counts
-    out.mkdir(parents=True, exist_ok=True)
-    # an old mark must not vouch for a mixture, should this run die half-way
-    mark.unlink(missing_ok=True)
+    with alone(out), Workers(workers) as hands:
+        # an old mark must not vouch for a mixture, should this run die half-way
+        mark.unlink(missing_ok=True)
+        work = out / f".work-{key}"
+        for other in out.glob(".work-*"):
+            if other != work:
+                shutil.rmtree(other)
+        counts = _Build(work, choice, hands).run(sources, before, out)
+        finish(mark, key, counts)
+        shutil.rmtree(work)
+    return counts
 
-    earlier = [record for path in before for record in read_removed(path)]
-    with tempfile.TemporaryFile(dir=out) as spool:
-        work = _Build(spool)
-        signed = signatures(work.survivors(sources))
-        rows = work.versions(list(range(len(work.entries))))
-        rows = work.exact(rows)
-        rows = work.near(rows, signed)
-        write_jsonl(removed, [*earlier, *work.ledger.removed])
-        entries, counted = work.entries, work.ledger.counts
-        sides = split((entries[row].id for row in rows), held_out)
-        by_side = {
-            side: [row for row in rows if sides[entries[row].id] == side]
-            for side in SIDES
-        }
-        for side in SIDES[:2]:
-            if not by_side[side]:
+
+def _sides(out: Path) -> dict[str, Path]:
+    return {side: out / f"{side}.jsonl.gz" for side in SIDES}
+
+
+class _Build:
+    """One corpus on its way: stages in their order, and what passes between them."""
+
+    def __init__(self, work: Path, choice: _Choice, workers: Workers):
+        self.work, self.choice, self.workers = work, choice, workers
+        self.ledger = Ledger()
+        for part in ("shards", "clean", "tasks", "passages", "repeated", "parts"):
+            (work / part).mkdir(parents=True, exist_ok=True)
+
+    def stage(self, name: str, function: Any, tasks: Iterable[tuple]) -> list[Any]:
+        """One function over its tasks; each is told the work folder first."""
+        return self.workers.run(
+            self.work / "tasks", name, function, [(self.work, *task) for task in tasks]
+        )
+
+    def run(
+        self, sources: Sequence[Path], before: Sequence[Path], out: Path
+    ) -> dict[str, Any]:
+        """All stages; writes everything but the mark."""
+        shards = cut(sources, self.work / "shards")
+        made = self.stage(
+            "clean and filter",
+            steps.prepare,
+            [(shard, self.choice.licences) for shard in shards],
+        )
+        counted = [summary.pop("documents") for summary in made]
+        write_json(self.work / "clean" / "counts.json", counted)
+        spool = Spool(self.work / "clean", counted)
+        rows = self._choose(spool)
+        keep = np.zeros(len(spool), bool)
+        keep[rows] = True
+        save(self.work / "keep.npy", keep)
+        trimmed = self._trim(spool)
+        earlier = [record for path in before for record in read_removed(path)]
+        everything = added([*made, self.ledger.summary(), *trimmed])
+        self._write_removed(out / "removed.jsonl.gz", earlier, spool)
+        counts = self._summary(everything) | {"removed_before": by_reason(earlier)}
+        return counts | self._write_sides(spool, out, counts["steps"])
+
+    # --- which documents ------------------------------------------------------
+
+    def _choose(self, spool: Spool) -> np.ndarray:
+        """The rows that stay: of each id, paper and text the best copy."""
+        chooser = Chooser(spool, self.ledger)
+        rows = chooser.exact(chooser.versions(chooser.ids()))
+        save(self.work / "alive.npy", rows)
+        a_task = max(1, min(BANDS, _A_TASK // max(1, len(rows))))
+        firsts = range(0, BANDS, a_task)
+        self.stage(
+            "find near duplicates",
+            steps.find_candidates,
+            [(first, min(first + a_task, BANDS)) for first in firsts],
+        )
+        found = [np.load(self.work / "pairs" / f"{first:02}.npy") for first in firsts]
+        pairs, similar = self._verified("candidates", np.concatenate(found))
+        true = pairs[similar >= THRESHOLD]
+        label = clusters(len(spool), true)
+        kept = chooser.best(rows, label[rows])
+        out = np.flatnonzero(kept != rows)
+        evidence, measured = self._verified(
+            "evidence", np.sort(np.stack([rows[out], kept[out]], axis=1), axis=1)
+        )
+        return chooser.near(
+            rows, kept, true, dict(zip(map(tuple, evidence.tolist()), measured))
+        )
+
+    def _verified(self, name: str, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs in the order of their portions, and the similarities that were needed."""
+        parts = list(portions(pairs))
+        pairs = np.concatenate([np.empty((0, 2), np.int64), *parts])
+        save(self.work / f"{name}.npy", pairs)
+        ends = np.cumsum([len(part) for part in parts]).tolist()
+        tasks = [(name, *ends_of) for ends_of in zip([0, *ends], ends)]
+        self.stage(f"verify {name}", steps.verify, tasks)
+        similar = [
+            np.load(self.work / name / f"{first:012}.npy") for _, first, _ in tasks
+        ]
+        return pairs, np.concatenate([np.empty(0), *similar])
+
+    # --- which of their words -------------------------------------------------
+
+    def _trim(self, spool: Spool) -> list[dict[str, Any]]:
+        shards = range(spool.shards)
+        listed = self.stage(
+            "list passages", steps.list_passages, [(shard,) for shard in shards]
+        )
+        parts = 1 + sum(part["passages"] for part in listed) // (20 * _A_TASK)
+        self.stage(
+            "find repeated passages",
+            steps.find_passages,
+            [(part, parts) for part in range(parts)],
+        )
+        return self.stage("trim", steps.trim, [(shard, parts) for shard in shards])
+
+    # --- what is written ------------------------------------------------------
+
+    def _write_removed(
+        self, path: Path, earlier: list[dict[str, Any]], spool: Spool
+    ) -> None:
+        def lines() -> Iterator[dict[str, Any]]:
+            yield from earlier
+            for shard in range(spool.shards):
+                yield from read_jsonl(spool.stem(shard).with_suffix(".removed.jsonl"))
+            yield from self.ledger.removed
+            for shard in range(spool.shards):
+                yield from read_jsonl(spool.stem(shard).with_suffix(".cut.jsonl"))
+
+        write_jsonl(path, lines())
+
+    def _write_sides(
+        self, spool: Spool, out: Path, table: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        left = np.concatenate(
+            [np.empty((0, 3), np.int64)]
+            + [
+                np.load(spool.stem(shard).with_suffix(".left.npy"))
+                for shard in range(spool.shards)
+            ]
+        )  # (n_left, 3): row, words, characters
+        rows, names = left[:, 0], spool.names()
+        names = [names[row] for row in rows.tolist()]
+        if self.choice.after:
+            months = spool.facts()["month"][rows].tolist()
+            sides = split_by_time(names, months, self.choice.after)
+            notes = _undated(months)
+        else:
+            sides = split(names, self.choice.held_out)
+            notes = _moved(sides, self.choice.held_out)
+        places = np.array([SIDES.index(sides[name]) for name in names], np.uint8)
+        for number, side in enumerate(SIDES[:2]):
+            if not (places == number).any():
                 raise ValueError(
-                    f"{len(rows)} of {counted['read']['documents_in']} documents are "
-                    f"left, too few for a {side} side; add documents, or read in {removed} "
-                    "why the others fell out"
+                    f"{len(rows)} of {table[0]['documents_in']} documents are left, too few "
+                    f"for a {side} side; add documents, or read in "
+                    f"{out / 'removed.jsonl.gz'} why the others fell out"
                 )
-        for path, side in zip(written, SIDES):
-            write_jsonl(path, (work.document(row) for row in by_side[side]))
-    counts = {
-        "steps": [
-            {
-                "step": step,
-                **{
-                    f"{what}_{way}": counted[step][f"{what}_{way}"]
-                    for what in ("documents", "words", "characters")
-                    for way in ("in", "out")
-                },
-            }
-            for step in STEPS
-        ],
-        "removed": by_reason(work.ledger.removed),
-        "removed_before": by_reason(earlier),
-        "sides": {
-            side: {
-                "documents": len(by_side[side]),
-                "words": sum(entries[row].words for row in by_side[side]),
-                "characters": sum(entries[row].characters for row in by_side[side]),
-            }
-            for side in SIDES
-        },
-        "notes": _notes(sides, held_out),
-    }
-    return finish(mark, key, counts)
+        by_row = np.full(len(spool), len(SIDES), np.uint8)
+        by_row[rows] = places
+        save(self.work / "sides.npy", by_row)
+        shards = range(spool.shards)
+        self.stage("write", steps.write_sides, [(shard,) for shard in shards])
+        for side, path in _sides(out).items():
+            joined = self.work / side  # the parts are compressed already
+            with whole_file(joined, "wb") as file:
+                for shard in shards:
+                    part = self.work / "parts" / f"{side}-{shard:05}.gz"
+                    file.write(part.read_bytes())
+            joined.replace(path)
+        return {
+            "sides": {
+                side: {
+                    "documents": int((places == number).sum()),
+                    "words": int(left[places == number, 1].sum()),
+                    "characters": int(left[places == number, 2].sum()),
+                }
+                for number, side in enumerate(SIDES)
+            },
+            "notes": notes,
+        }
+
+    def _summary(self, everything: dict[str, Any]) -> dict[str, Any]:
+        counts = everything.get("counts", {})
+        return {
+            "steps": [
+                {
+                    "step": step,
+                    **{
+                        f"{what}_{way}": counts.get(step, {}).get(f"{what}_{way}", 0)
+                        for what in ("documents", "words", "characters")
+                        for way in ("in", "out")
+                    },
+                }
+                for step in steps.STEPS
+            ],
+            "removed": everything.get("removed", {}),
+            "passages": everything.get("passages", {}),
+        }
 
 
-def _notes(sides: dict[str, str], held_out: float) -> list[str]:
+def _moved(sides: dict[str, str], held_out: float) -> list[str]:
     moved = sum(
         side_at(position(name), held_out) != side for name, side in sides.items()
     )
@@ -339,6 +334,13 @@ def _notes(sides: dict[str, str], held_out: float) -> list[str]:
         f"{moved} of {len(sides)} documents were moved to another side than their hash gives, "
         "so that none is too small; they may change sides when documents are added"
     ]
+
+
+def _undated(months: Sequence[int]) -> list[str]:
+    undated = sum(month == 0 for month in months)
+    if not undated:
+        return []
+    return [f"{undated} of {len(months)} documents have no date and are for training"]
 
 
 def explain(out: Path, name: str) -> list[dict[str, Any]]:

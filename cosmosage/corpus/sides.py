@@ -13,6 +13,9 @@ from collections.abc import Iterable
 SIDES = ("train", "validation", "test")
 
 _VERSION = re.compile(r"^(arxiv:.+?)v(\d+)$")
+_NUMBERED = re.compile(
+    r"arxiv:(?P<old>[a-z-]+(?:\.[A-Z]{2})?/)?(?P<year>\d\d)(?P<month>0[1-9]|1[0-2])"
+)
 LEAST_HELD_OUT = 2  # documents on each held-out side, once there are eight
 
 
@@ -33,6 +36,52 @@ def side_at(here: float, held_out: float) -> str:
     if here < held_out / 2:
         return "test"
     return "validation" if here < held_out else "train"
+
+
+def month(name: str, year: int | None) -> int:
+    """When a document came out, in months since the year 0; 0 where nothing tells.
+
+    A paper's number at arXiv tells the month of its first version; of anything else only the
+    year is known, and its December stands for it: what may be newer counts as newer.
+    """
+    if match := _NUMBERED.match(name):
+        short = int(match["year"])
+        century = 1900 if match["old"] and short > 50 else 2000
+        return 12 * (century + short) + int(match["month"]) - 1
+    return 0 if not year or year < 0 else 12 * year + 11
+
+
+def first_month(after: str) -> int:
+    """``2024-07``, ``2024-07-15`` or ``2024``: the month that begins the time held out.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = re.fullmatch(r"(\d{4})(?:-(0[1-9]|1[0-2])(?:-\d\d)?)?", after)
+    if not match:
+        raise ValueError(f"after is {after!r}; it has to be a month such as 2024-07")
+    return 12 * int(match[1]) + int(match[2] or 1) - 1
+
+
+def split_by_time(
+    names: Iterable[str], months: Iterable[int], after: str
+) -> dict[str, str]:
+    """A side for every document by its date: validation and test hold what is newer.
+
+    What came out in the month of ``after`` or later goes half to test, half to validation, by
+    the hash of its id; all else is for training, also what has no date. A model that was made
+    before then cannot have seen what it is judged by.
+
+    Args:
+        names: ids.
+        months: of each, as ``month`` gives it.
+        after: ``2024-07``.
+    """
+    first = first_month(after)
+    return {
+        name: side_at(position(name), 1.0) if when >= first else "train"
+        for name, when in zip(names, months)
+    }
 
 
 def split(names: Iterable[str], held_out: float = 0.2) -> dict[str, str]:

@@ -1,0 +1,107 @@
+"""Passages that many documents share: acknowledgements, standard paragraphs, notices.
+
+What is said in a hundred papers is learnt by heart a hundred times, and a near-duplicate
+search does not see it, since the papers differ. Sentences are compared exactly, as words: a
+sentence that was changed by a word stays, which is the price of never cutting one that only
+resembles another.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from cosmosage.documents import sentences
+
+LEAST_WORDS = 10
+"""Words with a letter in it that a passage has at least: "We find that" may be said often."""
+COPIES = 3
+"""Documents from which on a passage is boilerplate; it stays in the first. Twice is a
+quotation, or a paper and the thesis that took it up. C4 (Raffel et al. 2020, section 2.2)
+cuts at two, but spans of three sentences."""
+_WORD = re.compile(r"[^\W_]+")
+
+
+def passages(text: str) -> Iterator[tuple[int, tuple[int, int]]]:
+    """The passages of a text that are long enough to be told again.
+
+    A sentence is one; short ones that stand together in a paragraph (a list of authors with
+    their initials) are one together.
+
+    Returns:
+        Of each a hash of its words, 64 bits, and its (first character, past the last).
+    """
+    held: list[tuple[int, int]] = []
+    words: list[str] = []
+
+    def flush() -> Iterator[tuple[int, tuple[int, int]]]:
+        if _long_enough(words):
+            yield _hash(words), (held[0][0], held[-1][1])
+        held.clear()
+        words.clear()
+
+    before = 0
+    for start, end in sentences(text):
+        if text.count("\n", before, start) > 1:
+            yield from flush()
+        before, own = end, _WORD.findall(text[start:end].lower())
+        if _long_enough(own):
+            yield from flush()
+            yield _hash(own), (start, end)
+        else:
+            held.append((start, end))
+            words.extend(own)
+    yield from flush()
+
+
+def _long_enough(words: Sequence[str]) -> bool:
+    return (
+        len(words) >= LEAST_WORDS
+        and sum(any(map(str.isalpha, word)) for word in words) >= LEAST_WORDS
+    )
+
+
+def _hash(words: Sequence[str]) -> int:
+    digest = hashlib.blake2b(" ".join(words).encode("utf-8", "replace"), digest_size=8)
+    return int.from_bytes(digest.digest(), "big")
+
+
+def repeated(hashes: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which passages stand in ``COPIES`` documents or more, and the first of these.
+
+    Args:
+        hashes: (n,) uint64, of every passage, each once a document.
+        rows: (n,) of the documents that hold them.
+
+    Returns:
+        The hashes, ascending, and the lowest row of each.
+    """
+    order = np.lexsort((rows, hashes))
+    ordered = hashes[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=~ordered[:1]) != 0)
+    many = np.diff(starts, append=len(ordered)) >= COPIES
+    return ordered[starts[many]], rows[order][starts[many]]
+
+
+def thinned(text: str, said: Callable[[int], bool]) -> tuple[str, list[str]]:
+    """A text without the passages that were said before, and those.
+
+    Args:
+        text: of a document.
+        said: whether the passage of a hash is boilerplate that another document keeps.
+
+    Returns:
+        The text, unchanged where nothing was cut; what was cut.
+    """
+    cuts = [span for key, span in passages(text) if said(key)]
+    if not cuts:
+        return text, []
+    out, last = text[: cuts[0][0]], cuts[0][1]
+    for start, end in [*cuts[1:], (len(text), len(text))]:
+        body, kept = out.rstrip(), text[last:start]
+        # of the white space on both sides what parts more: a paragraph stays one
+        spaces = (out[len(body) :], kept[: len(kept) - len(kept.lstrip())])
+        out = body + max(spaces, key=lambda space: space.count("\n")) + kept.lstrip()
+        last = end
+    return out.strip(), [text[start:end] for start, end in cuts]

@@ -1,0 +1,222 @@
+"""The steps of a corpus over its shards: what a worker is given to do.
+
+Every function takes the work folder and a number, reads what earlier steps left there, writes
+its own files whole and gives back counts. None knows which machine it is on.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosmosage.corpus.cleaning import clean, quality
+from cosmosage.corpus.duplicates import candidates, sign, similarities
+from cosmosage.corpus.choosing import freedom
+from cosmosage.corpus.ledger import Ledger
+from cosmosage.corpus.passages import passages, repeated, thinned
+from cosmosage.corpus.reading import read
+from cosmosage.corpus.sides import SIDES, month
+from cosmosage.corpus.spool import Spool, Writer, line, load, save
+from cosmosage.corpus.words import spans, word_hashes
+from cosmosage.documents import Document, read_json, whole_file, write_jsonl
+
+STEPS = (
+    "read",
+    "clean",
+    "filter",
+    "same id",
+    "versions",
+    "exact duplicates",
+    "near duplicates",
+    "repeated passages",
+    "evaluation sets",
+)
+"""In the order in which documents pass them."""
+
+
+def spool(work: Path) -> Spool:
+    """The cleaned documents."""
+    return Spool(work / "clean", read_json(work / "clean" / "counts.json"))
+
+
+def prepare(work: Path, shard: Path, licences: str) -> dict[str, Any]:
+    """Read, clean, filter and sign the documents of a shard; spool those that stay."""
+    ledger = Ledger()
+    stem = work / "clean" / shard.stem
+    with whole_file(stem.with_suffix(".documents"), "wb") as file:
+        writer = Writer(file)
+
+        def stay() -> Iterator[np.ndarray]:
+            for found in read(shard):
+                if document := _wanted(found, ledger, licences):
+                    words = word_hashes(document.text)
+                    when = month(document.id, document.year)
+                    writer.add(document, words, freedom(document.licence), when)
+                    yield spans(words)
+
+        signed = sign(stay())
+    write_jsonl(stem.with_suffix(".removed.jsonl"), ledger.removed)
+    return {"documents": writer.finish(stem, signed), **ledger.summary()}
+
+
+def _wanted(
+    found: Document | dict[str, Any], ledger: Ledger, licences: str
+) -> Document | None:
+    """A document as it stays, or None; what happened is in the ledger."""
+    if isinstance(found, dict):
+        ledger.count("read", "in")
+        ledger.removed.append(found)
+        return None
+    for way in ("in", "out"):
+        ledger.count("read", way, found.text)
+    ledger.count("clean", "in", found.text)
+    document = _cleaned(found)
+    if not any(map(str.isalpha, document.text)):
+        ledger.remove(found.id, "clean", "no words", detail="nothing with a letter")
+        return None
+    ledger.count("clean", "out", document.text)
+    ledger.count("filter", "in", document.text)
+    fault = quality(document.text) if not document.messages else None
+    if fault:
+        ledger.remove(found.id, "filter", fault[0], detail=fault[1])
+        return None
+    ledger.count("filter", "out", document.text)
+    return document
+
+
+def _cleaned(document: Document) -> Document:
+    if not document.messages:
+        return replace(document, text=clean(document.text))
+    turns = [{**turn, "content": clean(turn["content"])} for turn in document.messages]
+    return Document.from_record({**document.record(), "messages": turns})
+
+
+def find_candidates(work: Path, first: int, last: int) -> dict[str, Any]:
+    """Pairs of documents that agree in one of the bands ``first`` to ``last`` - 1."""
+    documents, alive = spool(work), load(work / "alive.npy")
+    pairs = [
+        alive[
+            candidates(
+                documents.keys(band)[alive], lambda rows: documents.bits(alive[rows])
+            )
+        ]
+        for band in range(first, last)
+    ]
+    found = np.unique(np.concatenate(pairs), axis=0)
+    save(work / "pairs" / f"{first:02}.npy", found)
+    return {"pairs": len(found)}
+
+
+def verify(work: Path, name: str, first: int, last: int) -> dict[str, Any]:
+    """The true similarity of the pairs ``first`` to ``last`` - 1 of a list."""
+    documents = spool(work)
+    pairs = load(work / f"{name}.npy")[first:last]
+    similar = similarities(pairs, lambda row: documents.document(row).text)
+    save(work / name / f"{first:012}.npy", similar)
+    return {"verified": int(np.isfinite(similar).sum())}
+
+
+def list_passages(work: Path, shard: int) -> dict[str, Any]:
+    """The hashes of the passages of a shard's documents, in order, each once a document."""
+    documents, keep = spool(work), load(work / "keep.npy")
+    keys: list[np.ndarray] = []
+    for row, text in documents.documents(shard):
+        if keep[row]:
+            document = Document.from_record(json.loads(text))
+            if not document.messages:
+                own = {key for key, _ in passages(document.text)}
+                held = np.array(sorted(own), np.uint64)
+                keys.append(np.stack([held, np.full(len(held), row, np.uint64)]))
+    every = np.concatenate([np.empty((2, 0), np.uint64), *keys], axis=1)
+    save(work / "passages" / f"{shard:05}.npy", every[:, np.lexsort(every[::-1])])
+    return {"passages": every.shape[1]}
+
+
+def find_passages(work: Path, part: int, parts: int) -> dict[str, Any]:
+    """The passages with hashes in one of ``parts`` ranges that many documents share."""
+    low, high = (part << 64) // parts, ((part + 1) << 64) // parts - 1
+    ranges = []
+    for shard in range(spool(work).shards):
+        held = load(work / "passages" / f"{shard:05}.npy")
+        first = np.searchsorted(held[0], np.uint64(low), side="left")
+        last = np.searchsorted(held[0], np.uint64(high), side="right")
+        ranges.append(np.array(held[:, first:last]))
+    found = repeated(*np.concatenate(ranges, axis=1))
+    save(work / "repeated" / f"{part:05}.npy", np.stack(found))
+    return {"repeated": len(found[0])}
+
+
+def trim(work: Path, shard: int, parts: int) -> dict[str, Any]:
+    """Cut what other documents say too, and what evaluation sets hold, out of a shard's texts."""
+    documents, keep, ledger = spool(work), load(work / "keep.npy"), Ledger()
+    said = _boilerplate(work, parts)
+    sizes: dict[int, list[int]] = {}
+
+    def lines() -> Iterator[bytes]:
+        for row, text in documents.documents(shard):
+            if keep[row]:
+                document = Document.from_record(json.loads(text))
+                if after := _trimmed(document, ledger, partial(said, row)):
+                    sizes[row] = [len(after.text.split()), len(after.text)]
+                    yield text if after is document else line(after)
+
+    stem = documents.stem(shard)
+    with whole_file(stem.with_suffix(".trimmed"), "wb") as file:
+        file.writelines(lines())
+    write_jsonl(stem.with_suffix(".cut.jsonl"), ledger.removed)
+    left = np.array([(row, *size) for row, size in sizes.items()], np.int64)
+    save(stem.with_suffix(".left.npy"), left.reshape(-1, 3))
+    return ledger.summary()
+
+
+def _boilerplate(work: Path, parts: int) -> Callable[[int, int], bool]:
+    """Whether a document, by its row, repeats a passage that another one keeps."""
+    held = [load(work / "repeated" / f"{part:05}.npy") for part in range(parts)]
+    hashes, firsts = np.concatenate(held, axis=1)
+
+    def said(row: int, key: int) -> bool:
+        place = int(np.searchsorted(hashes, np.uint64(key)))
+        return (
+            place < len(hashes) and int(hashes[place]) == key and firsts[place] != row
+        )
+
+    return said
+
+
+def _trimmed(
+    document: Document, ledger: Ledger, said: Callable[[int], bool]
+) -> Document | None:
+    step = "repeated passages"
+    ledger.count(step, "in", document.text)
+    if not document.messages:
+        text, cuts = thinned(document.text, said)
+        for cut in cuts:
+            ledger.remove(document.id, step, "said before", passage=cut[:200])
+        if cuts:
+            document = replace(document, text=text)
+            if fault := quality(text):
+                ledger.remove(document.id, step, fault[0], detail=fault[1])
+                return None
+    ledger.count(step, "out", document.text)
+    for way in ("in", "out"):
+        ledger.count("evaluation sets", way, document.text)
+    return document
+
+
+def write_sides(work: Path, shard: int) -> dict[str, Any]:
+    """The documents of a shard by side, compressed: parts that only need to be joined."""
+    documents = spool(work)
+    sides = load(work / "sides.npy")  # (n_rows,): place in SIDES, or len(SIDES)
+    left = load(documents.stem(shard).with_suffix(".left.npy"))[:, 0]
+    by_side: dict[int, list[bytes]] = {}
+    with documents.stem(shard).with_suffix(".trimmed").open("rb") as file:
+        for row, text in zip(left.tolist(), file, strict=True):
+            by_side.setdefault(int(sides[row]), []).append(text)
+    for number, side in enumerate(SIDES):
+        with whole_file(work / "parts" / f"{side}-{shard:05}.gz", "wb") as file:
+            file.writelines(by_side.get(number, ()))
+    return {}
