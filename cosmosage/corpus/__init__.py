@@ -62,7 +62,8 @@ class _Choice:
     def __post_init__(self) -> None:
         if not 0 < self.held_out <= 0.5:
             raise ValueError(
-                f"held_out is {self.held_out}; it is a share above 0 and up to 0.5, such as 0.2"
+                f"held_out is {self.held_out}; it is a share above 0 and up to 0.5, "
+                "such as 0.2"
             )
         may_use("", self.licences)
         if self.after:
@@ -106,8 +107,8 @@ def build(
 
     Raises:
         FileNotFoundError: a source does not exist.
-        ValueError: a setting is none, a source is damaged, or too little is left for training and validation;
-            ``removed.jsonl.gz`` is then there to tell why.
+        ValueError: a setting is none, a source is damaged, or too little is left for training
+            and validation; ``removed.jsonl.gz`` is then there to tell why.
         BlockingIOError: another process is building there.
     """
     choice = _Choice(held_out, licences, after)

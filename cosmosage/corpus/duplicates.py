@@ -57,15 +57,15 @@ def sign(sets: Iterable[np.ndarray]) -> Signatures:
         np.empty((0, BANDS * ROWS), np.uint8)
     ]
     held: list[np.ndarray] = []
+    signed = rensa.RMinHash.digest_matrix_from_flat_token_hashes
 
     def flush() -> None:
         ends = np.cumsum([0] + [len(hashes) for hashes in held])
-        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
-            np.concatenate(held), ends.astype(np.uint64), BANDS * ROWS, seed=42
-        )
+        every = np.concatenate(held)
+        matrix = signed(every, ends.astype(np.uint64), BANDS * ROWS, seed=42)
         rows = np.array(matrix.to_rows(), np.uint32)  # (n_held, BANDS x ROWS)
         bits.append((rows & 0xFF).astype(np.uint8))
-        parts = rows.astype(np.uint64).reshape(len(rows), BANDS, ROWS)
+        parts = rows.astype(np.uint64).reshape((len(rows), BANDS, ROWS))
         key = parts[..., 0]
         for place in range(1, ROWS):
             key = key * MIXER + parts[..., place]
@@ -161,7 +161,7 @@ def portions(pairs: np.ndarray, size: int = 4000) -> Iterator[np.ndarray]:
     Returns:
         Pairs, in an order that depends on nothing else.
     """
-    if not len(pairs):
+    if pairs.size == 0:
         return
     pairs = np.unique(pairs, axis=0)
     rows, places = np.unique(pairs, return_inverse=True)

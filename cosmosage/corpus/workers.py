@@ -147,7 +147,8 @@ class Workers:
             from loky import ProcessPoolExecutor
 
             # unlike the standard library's, it needs no guard in the script that calls
-            processes = ProcessPoolExecutor(cores)
+            # idle ones go after half a minute, also when this process was killed
+            processes = ProcessPoolExecutor(cores, timeout=30)
             self._closing.append(lambda: processes.shutdown(kill_workers=True))
             return processes
         from distributed import Client
