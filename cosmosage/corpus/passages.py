@@ -8,14 +8,14 @@ resembles another.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import numpy as np
 
 from cosmosage.documents import sentences
 
 LEAST_WORDS = 10
-"""Words with a letter in it that a passage has at least: "We find that" may be said often."""
+"""Words, numbers not counted, that a passage has at least: "We find that" may be said often."""
 COPIES = 3
 """Documents from which on a passage is boilerplate; it stays in the first. Twice is a
 quotation, or a paper and the thesis that took it up. C4 (Raffel et al. 2020, section 2.2)
@@ -56,10 +56,7 @@ def passages(text: str) -> Iterator[tuple[int, tuple[int, int]]]:
 
 
 def _long_enough(words: Sequence[str]) -> bool:
-    return (
-        len(words) >= LEAST_WORDS
-        and sum(any(map(str.isalpha, word)) for word in words) >= LEAST_WORDS
-    )
+    return len(words) - sum(map(str.isdigit, words)) >= LEAST_WORDS
 
 
 def _hash(words: Sequence[str]) -> int:
@@ -68,33 +65,35 @@ def _hash(words: Sequence[str]) -> int:
 
 
 def repeated(hashes: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which passages stand in ``COPIES`` documents or more, and the first of these.
+    """Which passages stand in ``COPIES`` documents or more, and where again.
 
     Args:
         hashes: (n,) uint64, of every passage, each once a document.
         rows: (n,) of the documents that hold them.
 
     Returns:
-        The hashes, ascending, and the lowest row of each.
+        The hash and the row of every copy but that in the first document, which stays.
     """
     order = np.lexsort((rows, hashes))
-    ordered = hashes[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=~ordered[:1]) != 0)
-    many = np.diff(starts, append=len(ordered)) >= COPIES
-    return ordered[starts[many]], rows[order][starts[many]]
+    hashes, rows = hashes[order], rows[order]
+    starts = np.flatnonzero(np.diff(hashes, prepend=~hashes[:1]) != 0)
+    sizes = np.diff(starts, append=len(hashes))
+    again = np.repeat(sizes >= COPIES, sizes)
+    again[starts] = False
+    return hashes[again], rows[again]
 
 
-def thinned(text: str, said: Callable[[int], bool]) -> tuple[str, list[str]]:
+def thinned(text: str, said: Container[int]) -> tuple[str, list[str]]:
     """A text without the passages that were said before, and those.
 
     Args:
         text: of a document.
-        said: whether the passage of a hash is boilerplate that another document keeps.
+        said: hashes of passages that another document keeps.
 
     Returns:
         The text, unchanged where nothing was cut; what was cut.
     """
-    cuts = [span for key, span in passages(text) if said(key)]
+    cuts = [span for key, span in passages(text) if key in said]
     if not cuts:
         return text, []
     out, last = text[: cuts[0][0]], cuts[0][1]

@@ -5,9 +5,8 @@ its own files whole and gives back counts. None knows which machine it is on.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +136,7 @@ def list_passages(work: Path, shard: int) -> dict[str, Any]:
 
 
 def find_passages(work: Path, part: int, parts: int) -> dict[str, Any]:
-    """The passages with hashes in one of ``parts`` ranges that many documents share."""
+    """The copies of passages with hashes in one of ``parts`` ranges that many documents share."""
     low, high = (part << 64) // parts, ((part + 1) << 64) // parts - 1
     ranges = []
     for shard in range(spool(work).shards):
@@ -145,22 +144,23 @@ def find_passages(work: Path, part: int, parts: int) -> dict[str, Any]:
         first = np.searchsorted(held[0], np.uint64(low), side="left")
         last = np.searchsorted(held[0], np.uint64(high), side="right")
         ranges.append(np.array(held[:, first:last]))
-    found = repeated(*np.concatenate(ranges, axis=1))
-    save(work / "repeated" / f"{part:05}.npy", np.stack(found))
-    return {"repeated": len(found[0])}
+    hashes, rows = repeated(*np.concatenate(ranges, axis=1))
+    by_row = np.argsort(rows, kind="stable")
+    save(work / "repeated" / f"{part:05}.npy", np.stack([hashes, rows])[:, by_row])
+    return {"repeated": len(rows)}
 
 
 def trim(work: Path, shard: int, parts: int) -> dict[str, Any]:
     """Cut what other documents say too, and what evaluation sets hold, out of a shard's texts."""
     documents, keep, ledger = spool(work), load(work / "keep.npy"), Ledger()
-    said = _boilerplate(work, parts)
+    said = _said_before(work, parts, documents.rows(shard))
     sizes: dict[int, list[int]] = {}
 
     def lines() -> Iterator[bytes]:
         for row, text in documents.documents(shard):
             if keep[row]:
                 document = Document.from_record(json.loads(text))
-                if after := _trimmed(document, ledger, partial(said, row)):
+                if after := _trimmed(document, ledger, said.get(row)):
                     sizes[row] = [len(after.text.split()), len(after.text)]
                     yield text if after is document else line(after)
 
@@ -173,34 +173,31 @@ def trim(work: Path, shard: int, parts: int) -> dict[str, Any]:
     return ledger.summary()
 
 
-def _boilerplate(work: Path, parts: int) -> Callable[[int, int], bool]:
-    """Whether a document, by its row, repeats a passage that another one keeps."""
-    held = [load(work / "repeated" / f"{part:05}.npy") for part in range(parts)]
-    hashes, firsts = np.concatenate(held, axis=1)
-
-    def said(row: int, key: int) -> bool:
-        place = int(np.searchsorted(hashes, np.uint64(key)))
-        return (
-            place < len(hashes) and int(hashes[place]) == key and firsts[place] != row
-        )
-
-    return said
+def _said_before(work: Path, parts: int, rows: range) -> dict[int, set[int]]:
+    """The hashes of the passages that each of some documents repeats, by its row."""
+    out: dict[int, set[int]] = {}
+    for part in range(parts):
+        hashes, holders = load(work / "repeated" / f"{part:05}.npy")
+        edges = np.array([rows.start, rows.stop], holders.dtype)
+        here = slice(*np.searchsorted(holders, edges))
+        for row, key in zip(holders[here].tolist(), hashes[here].tolist()):
+            out.setdefault(row, set()).add(key)
+    return out
 
 
 def _trimmed(
-    document: Document, ledger: Ledger, said: Callable[[int], bool]
+    document: Document, ledger: Ledger, said: set[int] | None
 ) -> Document | None:
     step = "repeated passages"
     ledger.count(step, "in", document.text)
-    if not document.messages:
+    if said:
         text, cuts = thinned(document.text, said)
         for cut in cuts:
             ledger.remove(document.id, step, "said before", passage=cut[:200])
-        if cuts:
-            document = replace(document, text=text)
-            if fault := quality(text):
-                ledger.remove(document.id, step, fault[0], detail=fault[1])
-                return None
+        document = replace(document, text=text)
+        if fault := quality(text):
+            ledger.remove(document.id, step, fault[0], detail=fault[1])
+            return None
     ledger.count(step, "out", document.text)
     for way in ("in", "out"):
         ledger.count("evaluation sets", way, document.text)
