@@ -176,11 +176,11 @@ def trim(work: Path, shard: int, parts: int) -> dict[str, Any]:
 def _said_before(work: Path, parts: int, rows: range) -> dict[int, set[int]]:
     """The hashes of the passages that each of some documents repeats, by its row."""
     out: dict[int, set[int]] = {}
+    edges = np.array([rows.start, rows.stop], np.uint64)
     for part in range(parts):
-        hashes, holders = load(work / "repeated" / f"{part:05}.npy")
-        edges = np.array([rows.start, rows.stop], holders.dtype)
-        here = slice(*np.searchsorted(holders, edges))
-        for row, key in zip(holders[here].tolist(), hashes[here].tolist()):
+        copies = load(work / "repeated" / f"{part:05}.npy")  # (2, n): hash, row
+        first, last = np.searchsorted(copies[1], edges)
+        for key, row in copies[:, first:last].T.tolist():
             out.setdefault(row, set()).add(key)
     return out
 
