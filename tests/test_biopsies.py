@@ -13,7 +13,7 @@ from tiny import TEXT, tiny_model, tiny_tokenizer
 from tongues import TONGUES
 
 from cosmosage import books, plots, views
-from cosmosage.corpus.cleaning import quality
+from cosmosage.corpus.filters import quality
 from cosmosage.corpus.language import FUNCTION_WORDS, LEAST, language, shares
 from cosmosage.documents import read_documents, write_jsonl
 from cosmosage.evaluation import biopsies as room

@@ -14,8 +14,9 @@ import pytest
 
 from cosmosage import corpus
 from cosmosage.corpus.choosing import freedom
-from cosmosage.corpus.cleaning import clean, quality
+from cosmosage.corpus.cleaning import clean
 from cosmosage.corpus.duplicates import near_duplicates, sign
+from cosmosage.corpus.filters import quality
 from cosmosage.corpus.sides import SIDES, position, side_at, split
 from cosmosage.corpus.steps import STEPS
 from cosmosage.corpus.words import jaccard, spans, word_hashes

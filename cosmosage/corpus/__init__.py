@@ -322,6 +322,7 @@ class _Build:
             ],
             "removed": everything.get("removed", {}),
             "passages": everything.get("passages", {}),
+            "masked": everything.get("masked", {}).get("clean", {}),
         }
 
 
@@ -383,11 +384,20 @@ def funnel(counts: dict[str, Any]) -> str:
             f"{step['step']:<18}{step['documents_out']:>12,}{step['words_out']:>16,}  "
             f"{_reasons(lost)}".rstrip()
         )
+    for what, lost in (
+        ("passages cut", _reasons(counts["passages"])),
+        ("taken out", _listed(counts["masked"])),
+    ):
+        if lost:
+            table.append(f"{what:<46}  {lost}")
     for side, count in counts["sides"].items():
         table.append(f"  {side:<16}{count['documents']:>12,}{count['words']:>16,}")
     return "\n".join([*table, *(f"note: {note}" for note in counts["notes"])])
 
 
 def _reasons(removed: dict[str, dict[str, int]]) -> str:
-    every = (item for reasons in removed.values() for item in reasons.items())
-    return ", ".join(f"{count:,} {reason}" for reason, count in every)
+    return ", ".join(filter(None, map(_listed, removed.values())))
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items())

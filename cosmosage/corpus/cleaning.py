@@ -1,20 +1,11 @@
-"""Cleaning mends a text, the filter judges it; both leave formulas alone.
-
-The rules of web corpora were made for web pages. Each stands here with its source, what real
-papers and books measure, and what was left out because it would have removed them.
-"""
+"""Cleaning mends a text and leaves its formulas alone; the filter judges what comes out."""
 
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
-from cosmosage.corpus.language import ENGLISH, LEAST, language, shares
-from cosmosage.corpus.words import run_hashes, word_hashes
-
-_KEPT_AS_IS = re.compile(
+FORMULAS = re.compile(
     r"```.*?```"
     r"|(?<!\\)\$\$.*?\$\$"
     r"|(?<![\\$])\$(?:\\.|[^$\\\n]|\n(?![ \t]*\n))+\$",
@@ -53,7 +44,7 @@ def clean(text: str) -> str:
     """
     text = _HIDDEN.sub("", _LINE_ENDS.sub("\n", text))
     kept: dict[str, int] = {}
-    masked = _KEPT_AS_IS.sub(
+    masked = FORMULAS.sub(
         lambda match: f"\x00{kept.setdefault(match[0], len(kept))}\x00", text
     )
     masked = unicodedata.normalize("NFC", masked)
@@ -102,67 +93,6 @@ def _first_copies(lines: Iterable[str], times: Counter[str]) -> Iterator[str]:
         yield line
 
 
-LEAST_WORDS = 50  # Gopher's least; the sample's shortest paper has about 900
-LEAST_WITH_LETTERS = 0.6  # Gopher asks .8; real books on cosmology come down to .81
-MOST_REPEATED = 0.3  # 22 real papers and books: at most .07 of the words
-REPEATED_SPAN = 10  # words; the longest span that Gopher looks at
-
-
 def outside_formulas(text: str) -> str:
     """A text without its formulas and listings: what is left is words."""
-    return _KEPT_AS_IS.sub(" ", text)
-
-
-def quality(text: str) -> tuple[str, str] | None:
-    """Why a cleaned text should not be learnt from: (reason, detail); None if it should.
-
-    Four of Gopher's rules (Rae et al. 2021, arXiv:2112.11446, table A1 and appendix A.1.1),
-    applied to the words outside formulas and listings. Of its other rules, those on hash
-    marks, ellipses and bullets look for web pages; that on the share of repeated lines (at
-    most .3) would remove two of ten real textbooks, whose PDF breaks tables and formulas
-    into short lines, and is replaced by the share of words in repeated ten-word spans.
-
-    Args:
-        text: what ``clean`` gave.
-    """
-    words = outside_formulas(text).split()
-    if len(words) < LEAST_WORDS:
-        return (
-            "too short",
-            f"{len(words)} words outside formulas; at least {LEAST_WORDS} are wanted",
-        )
-    letters = sum(any(map(str.isalpha, word)) for word in words) / len(words)
-    if letters < LEAST_WITH_LETTERS:
-        return (
-            "too few letters",
-            f"{letters:.2f} of the words have a letter; at least {LEAST_WITH_LETTERS}",
-        )
-    functional = shares(words)[ENGLISH]
-    if functional < LEAST:
-        return (
-            "not English",
-            f"{functional:.3f} of the words are English function words; at least "
-            f"{LEAST}; language: {language(words)}",
-        )
-    repeated = _repeated_share(word_hashes(" ".join(words)))
-    if repeated > MOST_REPEATED:
-        return (
-            "repeats itself",
-            f"{repeated:.2f} of the words stand in repeated spans of {REPEATED_SPAN} words; "
-            f"at most {MOST_REPEATED}",
-        )
-    return None
-
-
-def _repeated_share(words: np.ndarray) -> float:
-    """The share of words in spans of ten that occurred before. words: (n_words,)"""
-    if len(words) <= REPEATED_SPAN:
-        return 0.0
-    spans = run_hashes(words, REPEATED_SPAN)  # (n_words - 9,)
-    _, first = np.unique(spans, return_index=True)
-    again = np.ones(len(spans), bool)
-    again[first] = False
-    covered = np.zeros(len(words) + 1, int)
-    np.add.at(covered, np.flatnonzero(again), 1)
-    np.add.at(covered, np.flatnonzero(again) + REPEATED_SPAN, -1)
-    return float(np.mean(np.cumsum(covered)[:-1] > 0))
+    return FORMULAS.sub(" ", text)

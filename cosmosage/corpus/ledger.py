@@ -20,6 +20,8 @@ class Ledger:
     def __init__(self) -> None:
         self.counts: dict[str, Counter[str]] = {}
         self.removed: list[dict[str, Any]] = []
+        self.masked: Counter[str] = Counter()
+        """E-mail addresses and telephone numbers that were taken out."""
 
     def count(self, step: str, way: str, text: str = "") -> None:
         """Count one document ``in`` or ``out`` of a step."""
@@ -46,6 +48,7 @@ class Ledger:
             "counts": {step: dict(counts) for step, counts in self.counts.items()},
             "removed": by_reason(whole),
             "passages": by_reason(parts),
+            "masked": {"clean": dict(self.masked)},
         }
 
 

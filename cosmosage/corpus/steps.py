@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from cosmosage.corpus.cleaning import clean, quality
+from cosmosage.corpus.cleaning import clean
 from cosmosage.corpus.duplicates import candidates, sign, similarities
 from cosmosage.corpus.choosing import freedom
+from cosmosage.corpus.filters import licence, quality
 from cosmosage.corpus.ledger import Ledger
 from cosmosage.corpus.passages import passages, repeated, thinned
+from cosmosage.corpus.personal import without_personal_data
 from cosmosage.corpus.reading import read
 from cosmosage.corpus.sides import SIDES, month
 from cosmosage.corpus.spool import Spool, Writer, line, load, save
@@ -73,13 +75,15 @@ def _wanted(
     for way in ("in", "out"):
         ledger.count("read", way, found.text)
     ledger.count("clean", "in", found.text)
-    document = _cleaned(found)
+    document = _cleaned(found, ledger)
     if not any(map(str.isalpha, document.text)):
         ledger.remove(found.id, "clean", "no words", detail="nothing with a letter")
         return None
     ledger.count("clean", "out", document.text)
     ledger.count("filter", "in", document.text)
-    fault = quality(document.text) if not document.messages else None
+    fault = licence(document, licences)
+    if not fault and not document.messages:
+        fault = quality(document.text)
     if fault:
         ledger.remove(found.id, "filter", fault[0], detail=fault[1])
         return None
@@ -87,10 +91,17 @@ def _wanted(
     return document
 
 
-def _cleaned(document: Document) -> Document:
+def _cleaned(document: Document, ledger: Ledger) -> Document:
+    def cleaned(text: str) -> str:
+        text, found = without_personal_data(clean(text))
+        ledger.masked.update(found)
+        return text
+
     if not document.messages:
-        return replace(document, text=clean(document.text))
-    turns = [{**turn, "content": clean(turn["content"])} for turn in document.messages]
+        return replace(document, text=cleaned(document.text))
+    turns = [
+        {**turn, "content": cleaned(turn["content"])} for turn in document.messages
+    ]
     return Document.from_record({**document.record(), "messages": turns})
 
 
