@@ -439,6 +439,7 @@ def headlines(run: Run, compared: dict[str, Any]) -> list[str]:
 def write_report(
     run: Run,
     counts: dict[str, Any],
+    packed: dict[str, Any],
     compared: dict[str, Any],
     answers: Sequence[dict[str, Any]],
 ) -> None:
@@ -447,6 +448,7 @@ def write_report(
     Args:
         run: that is finished.
         counts: what ``corpus.build`` gave.
+        packed: what ``tokens.pack`` gave.
         compared: what ``evaluation.compare`` gave.
         answers: what ``assistant.ask_all`` gave.
     """
@@ -464,7 +466,8 @@ def write_report(
         shown(
             "What the corpus holds",
             "Documents left after each step, and on each side of the split.",
-            _picture(plots.funnel(counts), "documents by step") + _html(removed(run)),
+            _picture(plots.funnel(counts, packed), "documents and tokens by step")
+            + _html(removed(run)),
         ),
         shown(
             "Training",
@@ -485,10 +488,11 @@ def write_report(
     print("\n".join([str(path), *lines]))
 
 
-def _picture(ax: Axes, what: str) -> str:
+def _picture(ax: Axes | Sequence[Axes], what: str) -> str:
     held = io.BytesIO()
-    ax.figure.savefig(held, format="png", dpi=110)
-    plt.close(ax.figure)
+    figure = (ax if isinstance(ax, Axes) else ax[0]).figure
+    figure.savefig(held, format="png", dpi=110)
+    plt.close(figure)
     return report.picture(held.getvalue(), what)
 
 

@@ -384,7 +384,8 @@ def passages(text: str, characters: int = 1500) -> list[str]:
 
 _SENTENCE_END = re.compile(
     rf"{_FENCED.pattern}"
-    r"|(?P<end>\n[ \t]*\n\s*|(?<=[.!?])\s+(?=[A-Z$\\])|(?<=[.!?][)\]\"'\u2019\u201d])\s+(?=[A-Z$\\]))",
+    r"|(?P<end>\n[ \t]*\n\s*|(?<=[.!?])\s+(?=[A-Z$\\])"
+    r"|(?<=[.!?][)\]\"'\u2019\u201d])\s+(?=[A-Z$\\]))",
     re.DOTALL,
 )
 

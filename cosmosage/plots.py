@@ -101,21 +101,49 @@ def passages(file: Path, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def funnel(counts: dict[str, Any], ax: Axes | None = None) -> Axes:
-    """Documents that are left after each step of curation, and where they went.
+def _commonest(reasons: dict[str, int]) -> str:
+    """The two commonest reasons for a loss, as they stand behind a bar."""
+    ranked = sorted(reasons.items(), key=lambda reason: -reason[1])[:2]
+    return "".join(f"   \u2212{count:,} {reason}" for reason, count in ranked)
+
+
+def funnel(
+    counts: dict[str, Any],
+    packed: dict[str, Any],
+    ax: Sequence[Axes] | None = None,
+) -> Sequence[Axes]:
+    """Documents and tokens that are left after each step of curation, and where they went.
+
+    Only what was packed has been counted in tokens; for the steps before, words are taken for
+    as many tokens as those of the training side turned out to be.
 
     Args:
         counts: what ``corpus.build`` gave.
+        packed: what ``tokens.pack`` gave, with a split ``train``.
+        ax: two axes.
     """
-    ax = axes(ax)
-    names = [step["step"] for step in counts["steps"]] + list(counts["sides"])
-    values = [step["documents_out"] for step in counts["steps"]]
-    values += [side["documents"] for side in counts["sides"].values()]
-    colours = [BLUE] * len(counts["steps"]) + [ORANGE] * len(counts["sides"])
-    bars = ax.barh(names, values, color=colours)
-    ax.bar_label(bars, padding=3)
-    ax.invert_yaxis()
-    ax.set_xlabel("documents left (blue), on each side of the split (orange)")
+    if ax is None:
+        ax = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)[1]
+    steps, sides = counts["steps"], counts["sides"]
+    a_word = packed["train"]["tokens"] / max(1, sides["train"]["words"])
+    names = [step["step"] for step in steps] + list(sides)
+    colours = [BLUE] * len(steps) + [ORANGE] * len(sides)
+    documents = [step["documents_out"] for step in steps]
+    documents += [side["documents"] for side in sides.values()]
+    words = [step["words_out"] for step in steps]
+    words += [side["words"] for side in sides.values()]
+    for part, values in zip(
+        ax, (documents, [a_word * count / 1000 for count in words])
+    ):
+        bars = axes(part).barh(names, values, color=colours)
+        lost = [counts["removed"].get(name, {}) for name in names]
+        reasons = [_commonest(each) if part is ax[0] else "" for each in lost]
+        labels = [f"{value:,.0f}{why}" for value, why in zip(values, reasons)]
+        part.bar_label(bars, labels, padding=3, fontsize=8)
+        part.margins(x=0.45 if any(reasons) else 0.15)
+    ax[0].invert_yaxis()
+    ax[0].set_xlabel("documents left (orange: sides of the split)")
+    ax[1].set_xlabel(f"thousand tokens left ({a_word:.2f} a word)")
     return ax
 
 

@@ -23,6 +23,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--held-out", type=float, default=0.2, help="share in validation and test (0.2)"
     )
     parser.add_argument(
+        "--licences",
+        choices=("study", "public"),
+        default="study",
+        help="public: only what may be handed on and changed (study)",
+    )
+    parser.add_argument(
+        "--after",
+        metavar="MONTH",
+        default="",
+        help="hold out what is newer, such as 2024-07, and nothing else",
+    )
+    parser.add_argument(
+        "--workers",
+        default="processes",
+        metavar="PLACE",
+        help="here, threads, processes or a Dask scheduler's address (processes)",
+    )
+    parser.add_argument(
         "--explain", metavar="ID", help="say why a document is in or out"
     )
     given = parser.parse_args(arguments)
@@ -41,8 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "no document file was named; name at least one, or --explain ID"
             )
         else:
-            print(funnel(build(given.files, given.out, held_out=given.held_out)))
-    except (OSError, ValueError) as error:
+            counts = build(
+                given.files,
+                given.out,
+                held_out=given.held_out,
+                licences=given.licences,
+                after=given.after,
+                workers=given.workers,
+            )
+            print(funnel(counts))
+    except (OSError, ValueError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
