@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 
 from cosmosage import books, latex, plots, report, views
 from cosmosage import listing as listings
+from cosmosage.corpus.contamination import overlap_sentence
 from cosmosage.documents import (
     read_documents,
     read_json,
@@ -429,7 +430,10 @@ def headlines(run: Run, compared: dict[str, Any]) -> list[str]:
             f"{line['verdict']}"
         )
         if line["measure"].startswith("accuracy"):
-            text += f"; the commonest answer alone: {figures['majority']:.3f}"
+            text += (
+                f"; the commonest answer alone: {figures['majority']:.3f}; "
+                + overlap_sentence(compared["overlap"])
+            )
         else:
             text += " (fewer are better)"
         lines.append(text)

@@ -514,6 +514,7 @@ def test_equal_sources_give_equal_bytes_and_nothing_else(tmp_path):
         ".lock",
         *(f"{side}.jsonl.gz" for side in SIDES),
         "removed.jsonl.gz",
+        "contamination.json",
         "done.json",
     }
 

@@ -76,7 +76,7 @@ def test_every_place_gives_the_same_bytes(tmp_path, source):
             wanted = wanted or digests(tmp_path / name)
             assert digests(tmp_path / name) == wanted, name
             assert not list((tmp_path / name).glob(".work-*"))
-    assert len(wanted) == 5
+    assert len(wanted) == 6
     assert counts["removed"] == {
         "filter": {"too short": 1},
         "same id": {"id seen before": 1},

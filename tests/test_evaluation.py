@@ -10,6 +10,7 @@ import torch
 from tiny import tiny_model
 
 from cosmosage import models
+from cosmosage.corpus.contamination import overlap_sentence
 from cosmosage.evaluation import (
     bits_per_byte,
     compare,
@@ -379,6 +380,20 @@ def test_figures_are_written_and_not_measured_twice(folder, files, monkeypatch):
     assert evaluate([folder], *files)["tiny"]["accuracy"] == record["accuracy"]
     evaluate([folder], None, files[1], out)
     assert json.loads((out / "tiny.json").read_text()) == record
+
+
+def test_the_figures_say_how_much_of_the_questions_the_corpus_held(folder, files):
+    corpus, asked, out = files
+    assert evaluate([folder], corpus, asked, out)["tiny"]["overlap"] is None
+    held = {"questions": 30, "found": 2, "too_short": 1}
+    found = {"asked.jsonl": held | {"documents": {"q1": ["x"], "q2": ["y"]}}}
+    corpus.with_name("contamination.json").write_text(json.dumps(found))
+    assert evaluate([folder], corpus, asked, out)["tiny"]["overlap"] == held
+    assert evaluate([folder], None, asked, out)["tiny"]["overlap"] == held
+    compared = compare(out, "tiny", "tiny")
+    said = "2 of 30 questions stood in the corpus and were cut; 1 are too short to be"
+    assert overlap_sentence(compared["overlap"]).startswith(said)
+    assert "nobody looked" in overlap_sentence(None)
 
 
 def test_only_the_changed_set_is_measured_again(folder, files, monkeypatch):

@@ -47,7 +47,8 @@ LINES = [
         "verdict": "not distinguishable",
     },
 ]
-COMPARED = {"base": "base", "tuned": "tuned", "lines": LINES}
+OVERLAP = {"questions": 75, "found": 2, "too_short": 0}
+COMPARED = {"base": "base", "tuned": "tuned", "overlap": OVERLAP, "lines": LINES}
 
 
 def test_a_run_knows_its_places_and_takes_changes(tmp_path):

@@ -12,7 +12,7 @@ document.
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 
 from cosmosage.corpus import steps
 from cosmosage.corpus.choosing import Chooser
+from cosmosage.corpus.contamination import Question, questions, summary
 from cosmosage.corpus.duplicates import BANDS, THRESHOLD, clusters, portions
 from cosmosage.corpus.ledger import Ledger, added, by_reason
 from cosmosage.corpus.reading import cut, read_removed
@@ -47,7 +48,7 @@ from cosmosage.documents import (
 )
 from cosmosage.listing import Level, may_use
 
-RULES = 2  # raise it when a step changes its mind: finished corpora are then built anew
+RULES = 3  # raise it when a step changes its mind: finished corpora are then built anew
 _A_TASK = 200_000  # keys of a band, or passages, that are worth a task of their own
 
 
@@ -77,6 +78,7 @@ def build(
     held_out: float = 0.2,
     licences: Level = "study",
     after: str = "",
+    evaluation_sets: Sequence[Path] = (),
     workers: str | Executor = "processes",
 ) -> dict[str, Any]:
     """Choose what the model reads: clean, filter, deduplicate, split; every loss explained.
@@ -84,7 +86,8 @@ def build(
     Writes ``train``, ``validation`` and ``test.jsonl.gz`` (documents, in the order of the
     sources), ``removed.jsonl.gz`` (id, step, reason, and ``repeats``: the id whose text this
     one repeats, or ``passage``: the beginning of what was cut out of a document; first the
-    lines of the ``removed.*.jsonl`` beside the sources) and ``done.json``. Equal sources give
+    lines of the ``removed.*.jsonl`` beside the sources), ``contamination.json`` (how much of
+    each evaluation set the sources held) and ``done.json``. Equal sources give
     equal bytes, whoever did the work. Finished work is not done again, and what was cut off
     goes on with the shards that are missing.
 
@@ -95,6 +98,8 @@ def build(
         licences: ``public``: only documents whose licence lets text and model be handed on.
         after: ``2024-07``: what came out in that month or later is held out, half for
             validation, half for test, and nothing else is.
+        evaluation_sets: questions, ``.jsonl``, that the model will be judged by: what overlaps
+            them is cut, and a document of which less than half is left, or a conversation, leaves.
         workers: ``here``, ``threads``, ``processes`` (one a core), the address of a Dask
             scheduler, whose workers have to see ``out`` under the same path, or an executor.
 
@@ -102,17 +107,25 @@ def build(
         Counts: ``steps`` (a list in order; documents, words and characters in and out of each),
         ``removed`` and ``removed_before`` (documents by step and reason: here, and while the
         sources were made), ``passages`` (parts that were cut, likewise), ``sides`` (documents,
-        words, characters of each), ``notes``. Words are what white space separates, formulas
-        included.
+        words, characters of each), ``contamination`` (as in the file), ``notes``. Words are
+        what white space separates, formulas included.
 
     Raises:
         FileNotFoundError: a source does not exist.
-        ValueError: a setting is none, a source is damaged, or too little is left for training
-            and validation; ``removed.jsonl.gz`` is then there to tell why.
+        ValueError: a setting is none, a source or an evaluation set is damaged, or too little
+            is left for training and validation; ``removed.jsonl.gz`` then tells why.
         BlockingIOError: another process is building there.
     """
     choice = _Choice(held_out, licences, after)
     sources, out = [Path(source) for source in sources], Path(out).resolve()
+    asked_in = [Path(path) for path in evaluation_sets]
+    for path in asked_in:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is no file with questions; name another")
+    if len({path.name for path in asked_in}) < len(asked_in):
+        raise ValueError(
+            f"two evaluation sets have one name among {asked_in}; rename one"
+        )
     for source in sources:
         if not source.is_file():
             raise FileNotFoundError(
@@ -123,10 +136,20 @@ def build(
         {path for source in sources for path in source.parent.glob("removed.*.jsonl")}
     )
     key = fingerprint(
-        *(RULES, installed_version("rensa"), vars(choice), *sources, "|", *before)
+        *(
+            RULES,
+            installed_version("rensa"),
+            vars(choice),
+            *sources,
+            "|",
+            *before,
+            "|",
+            *asked_in,
+        )
     )
     mark, removed = out / "done.json", out / "removed.jsonl.gz"
-    if all(path.is_file() for path in [removed, *_sides(out).values()]):
+    written = [removed, out / "contamination.json", *_sides(out).values()]
+    if all(path.is_file() for path in written):
         if (counts := finished(mark, key)) is not None:
             return counts
     with alone(out), Workers(workers) as hands:
@@ -136,7 +159,8 @@ def build(
         for other in out.glob(".work-*"):
             if other != work:
                 shutil.rmtree(other)
-        counts = _Build(work, choice, hands).run(sources, before, out)
+        asked = [item for path in asked_in for item in questions(path)]
+        counts = _Build(work, choice, hands).run(sources, before, out, asked)
         finish(mark, key, counts)
         shutil.rmtree(work)
     return counts
@@ -162,9 +186,14 @@ class _Build:
         )
 
     def run(
-        self, sources: Sequence[Path], before: Sequence[Path], out: Path
+        self,
+        sources: Sequence[Path],
+        before: Sequence[Path],
+        out: Path,
+        asked: Sequence[Question],
     ) -> dict[str, Any]:
         """All stages; writes everything but the mark."""
+        write_jsonl(self.work / "questions.jsonl", map(asdict, asked))
         shards = cut(sources, self.work / "shards")
         made = self.stage(
             "clean and filter",
@@ -183,6 +212,8 @@ class _Build:
         everything = added([*made, self.ledger.summary(), *trimmed])
         self._write_removed(out / "removed.jsonl.gz", earlier, spool)
         counts = self._summary(everything) | {"removed_before": by_reason(earlier)}
+        counts["contamination"] = self._contamination(spool, asked)
+        write_json(out / "contamination.json", counts["contamination"])
         return counts | self._write_sides(spool, out, counts["steps"])
 
     # --- which documents ------------------------------------------------------
@@ -254,6 +285,15 @@ class _Build:
                 yield from read_jsonl(spool.stem(shard).with_suffix(".cut.jsonl"))
 
         write_jsonl(path, lines())
+
+    def _contamination(self, spool: Spool, asked: Sequence[Question]) -> dict[str, Any]:
+        cuts = (
+            record
+            for shard in range(spool.shards if asked else 0)
+            for record in read_jsonl(spool.stem(shard).with_suffix(".cut.jsonl"))
+            if "questions" in record
+        )
+        return summary(asked, cuts)
 
     def _write_sides(
         self, spool: Spool, out: Path, table: list[dict[str, Any]]
@@ -390,6 +430,10 @@ def funnel(counts: dict[str, Any]) -> str:
     ):
         if lost:
             table.append(f"{what:<46}  {lost}")
+    for name, held in counts["contamination"].items():
+        table.append(
+            f"{held['found']} of {held['questions']} questions of {name} found"
+        )
     for side, count in counts["sides"].items():
         table.append(f"  {side:<16}{count['documents']:>12,}{count['words']:>16,}")
     return "\n".join([*table, *(f"note: {note}" for note in counts["notes"])])

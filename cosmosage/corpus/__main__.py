@@ -35,6 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="hold out what is newer, such as 2024-07, and nothing else",
     )
     parser.add_argument(
+        "--evaluation-set",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="questions whose words shall not be learnt; may be given again",
+    )
+    parser.add_argument(
         "--workers",
         default="processes",
         metavar="PLACE",
@@ -65,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 held_out=given.held_out,
                 licences=given.licences,
                 after=given.after,
+                evaluation_sets=given.evaluation_set,
                 workers=given.workers,
             )
             print(funnel(counts))

@@ -94,13 +94,24 @@ def thinned(text: str, said: Container[int]) -> tuple[str, list[str]]:
         The text, unchanged where nothing was cut; what was cut.
     """
     cuts = [span for key, span in passages(text) if key in said]
+    return without(text, cuts), [text[start:end] for start, end in cuts]
+
+
+def without(text: str, cuts: Sequence[tuple[int, int]]) -> str:
+    """A text without some of its parts, its paragraphs still apart.
+
+    Args:
+        text: any.
+        cuts: (first character, past the last) of each part, in order.
+    """
     if not cuts:
-        return text, []
-    out, last = text[: cuts[0][0]], cuts[0][1]
-    for start, end in [*cuts[1:], (len(text), len(text))]:
-        body, kept = out.rstrip(), text[last:start]
-        # of the white space on both sides what parts more: a paragraph stays one
-        spaces = (out[len(body) :], kept[: len(kept) - len(kept.lstrip())])
-        out = body + max(spaces, key=lambda space: space.count("\n")) + kept.lstrip()
-        last = end
-    return out.strip(), [text[start:end] for start, end in cuts]
+        return text
+    out = text[: cuts[0][0]]
+    for (start, end), (following, _) in zip(cuts, [*cuts[1:], (len(text), len(text))]):
+        raw, body = text[end:following], out.rstrip()
+        kept = raw.lstrip()
+        # of the white space in and around the cut what parts more: a paragraph stays one
+        gap = text[len(text[:start].rstrip()) : following - len(kept)]
+        spaces = re.findall(r"\s+", gap)
+        out = body + max(spaces, key=lambda space: space.count("\n"), default="") + kept
+    return out.strip()

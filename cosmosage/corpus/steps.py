@@ -4,6 +4,7 @@ Every function takes the work folder and a number, reads what earlier steps left
 its own files whole and gives back counts. None knows which machine it is on.
 """
 
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cosmosage.corpus.cleaning import clean
+from cosmosage.corpus.contamination import Index, Question, decontaminated
 from cosmosage.corpus.duplicates import candidates, sign, similarities
 from cosmosage.corpus.choosing import freedom
 from cosmosage.corpus.filters import licence, quality
@@ -23,7 +25,13 @@ from cosmosage.corpus.reading import read
 from cosmosage.corpus.sides import SIDES, month
 from cosmosage.corpus.spool import Spool, Writer, line, load, save
 from cosmosage.corpus.words import spans, word_hashes
-from cosmosage.documents import Document, read_json, whole_file, write_jsonl
+from cosmosage.documents import (
+    Document,
+    read_json,
+    read_jsonl,
+    whole_file,
+    write_jsonl,
+)
 
 STEPS = (
     "read",
@@ -165,13 +173,14 @@ def trim(work: Path, shard: int, parts: int) -> dict[str, Any]:
     """Cut what other documents say too, and what evaluation sets hold, out of a shard's texts."""
     documents, keep, ledger = spool(work), load(work / "keep.npy"), Ledger()
     said = _said_before(work, parts, documents.rows(shard))
+    asked = _questions(work / "questions.jsonl")
     sizes: dict[int, list[int]] = {}
 
     def lines() -> Iterator[bytes]:
         for row, text in documents.documents(shard):
             if keep[row]:
                 document = Document.from_record(json.loads(text))
-                if after := _trimmed(document, ledger, said.get(row)):
+                if after := _trimmed(document, ledger, said.get(row), asked):
                     sizes[row] = [len(after.text.split()), len(after.text)]
                     yield text if after is document else line(after)
 
@@ -196,23 +205,59 @@ def _said_before(work: Path, parts: int, rows: range) -> dict[int, set[int]]:
     return out
 
 
+@functools.lru_cache(maxsize=1)
+def _questions(path: Path) -> Index:
+    return Index([Question(**record) for record in read_jsonl(path)])
+
+
 def _trimmed(
-    document: Document, ledger: Ledger, said: set[int] | None
+    document: Document, ledger: Ledger, said: set[int] | None, asked: Index
 ) -> Document | None:
-    step = "repeated passages"
-    ledger.count(step, "in", document.text)
-    if said:
-        text, cuts = thinned(document.text, said)
-        for cut in cuts:
-            ledger.remove(document.id, step, "said before", passage=cut[:200])
-        document = replace(document, text=text)
-        if fault := quality(text):
-            ledger.remove(document.id, step, fault[0], detail=fault[1])
+    for step, cut in (
+        ("repeated passages", lambda kept: _thinned(kept, said)),
+        ("evaluation sets", lambda kept: _decontaminated(kept, asked)),
+    ):
+        ledger.count(step, "in", document.text)
+        text, cuts, fault = cut(document)
+        for reason, more in cuts:
+            ledger.remove(document.id, step, reason, **more)
+        if fault:
+            ledger.remove(document.id, step, fault[0], **fault[1])
             return None
-    ledger.count(step, "out", document.text)
-    for way in ("in", "out"):
-        ledger.count("evaluation sets", way, document.text)
+        if cuts:
+            document = replace(document, text=text)
+        ledger.count(step, "out", document.text)
     return document
+
+
+_Cut = tuple[str, list[tuple[str, dict[str, Any]]], tuple[str, dict[str, Any]] | None]
+"""What is left; reason and details of each part that was cut; those of the document's own end."""
+
+
+def _thinned(document: Document, said: set[int] | None) -> _Cut:
+    if not said:
+        return document.text, [], None
+    text, cuts = thinned(document.text, said)
+    gone = [("said before", {"passage": cut[:200]}) for cut in cuts]
+    return text, gone, _too_little(text)
+
+
+def _decontaminated(document: Document, asked: Index) -> _Cut:
+    text, cuts = decontaminated(document.text, asked)
+    if not cuts:
+        return text, [], None
+    reason = "overlaps evaluation set"
+    if document.messages or len(text) < len(document.text) / 2:
+        names = sorted({name for cut in cuts for name in cut["questions"]})
+        return text, [], (reason, {"questions": names})
+    gone = [(reason, {**cut, "passage": cut["passage"][:200]}) for cut in cuts]
+    return text, gone, _too_little(text)
+
+
+def _too_little(text: str) -> tuple[str, dict[str, Any]] | None:
+    if fault := quality(text):
+        return fault[0], {"detail": fault[1]}
+    return None
 
 
 def write_sides(work: Path, shard: int) -> dict[str, Any]:

@@ -79,7 +79,9 @@ def evaluate(
     nll in nats, tokens, bytes of each); with questions, ``n``, ``accuracy``,
     ``accuracy_interval``, ``accuracy_normalised``, ``accuracy_normalised_interval``,
     ``majority``, ``picks`` (how often each place was picked), ``by_group`` (the same for
-    ``answered_by_texts`` and ``not_answered``); and always ``model``, ``model_path``,
+    ``answered_by_texts`` and ``not_answered``), ``overlap`` (how many ``questions`` were
+    ``found`` in the texts beside the corpus and cut, and how many are ``too_short`` to be
+    looked for; null where nobody looked; only with a corpus); and always ``model``, ``model_path``,
     ``number_format``, ``corpus_fingerprint``, ``questions_fingerprint`` and
     ``model_fingerprint``. Accuracies are shares. ``out/<model>.answers.jsonl`` holds every
     question's ``id``, ``answer``, ``picked``, ``picked_normalised`` and
@@ -124,13 +126,28 @@ def evaluate(
         "corpus_fingerprint": corpus and fingerprint(FORM, Path(corpus), length),
         "questions_fingerprint": questions and fingerprint(FORM, Path(questions)),
     }
+    overlap = _overlap(corpus, questions)
     figures = {}
     with tqdm(named.items(), desc="evaluating", unit="model") as bar:
         for name, path in bar:
             bar.set_postfix_str(name)
             record = _evaluate_one(name, path, keys, (texts, asked), out, length)
+            if record | overlap != record:
+                record.update(overlap)
+                write_json(Path(out) / f"{name}.json", record)
             figures[name] = {k: v for k, v in record.items() if k != "documents"}
     return figures
+
+
+def _overlap(corpus: Path | None, questions: Path | None) -> dict[str, Any]:
+    """What the builder of the corpus found of these questions in it, if it was asked to look."""
+    if corpus is None or questions is None:
+        return {}
+    path = Path(corpus).with_name("contamination.json")
+    sets = read_json(path) if path.is_file() else {}
+    found = sets.get(Path(questions).name, {})
+    wanted = ("questions", "found", "too_short")
+    return {"overlap": {name: found[name] for name in wanted} if found else None}
 
 
 def _evaluate_one(
@@ -310,7 +327,8 @@ def compare(out: Path, base: str, tuned: str) -> dict[str, Any]:
         base, tuned: the names of two models in it.
 
     Returns:
-        ``base``, ``tuned``, and ``lines``, a record a line of the table: ``measure``
+        ``base``, ``tuned``, ``overlap`` (of the questions with the corpus, as ``evaluate``
+        says) and ``lines``, a record a line of the table: ``measure``
         (``bits_per_byte``, ``accuracy``, ``accuracy_normalised``), ``group`` (``all``, a
         source, ``answered_by_texts`` or ``not_answered``), ``n`` (texts, or questions),
         ``base``, ``tuned``, ``difference`` (tuned minus base) and ``interval`` (95 %;
@@ -342,7 +360,8 @@ def compare(out: Path, base: str, tuned: str) -> dict[str, Any]:
         raise ValueError(
             f"{base} and {tuned} share no measure; evaluate both on the same files"
         )
-    return {"base": base, "tuned": tuned, "lines": lines}
+    overlap = second.get("overlap")
+    return {"base": base, "tuned": tuned, "overlap": overlap, "lines": lines}
 
 
 def _figures(out: Path, name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cosmosage.corpus.contamination import overlap_sentence
 from cosmosage.evaluation import compare, evaluate, statistics
 
 
@@ -63,6 +64,7 @@ def table(figures: dict[str, dict[str, Any]]) -> str:
         out += (
             f"\n{first['n']} questions see a difference of {least:.1f} to {most:.1f} points "
             "(80 % power, models that differ on 20 to 30 % of them)"
+            f"\n{overlap_sentence(first.get('overlap'))}"
         )
     return out
 
