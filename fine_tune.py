@@ -421,7 +421,8 @@ class _Run:
             tokens.collate(rows[first : first + settings.micro_batch])
             for first in range(0, len(rows), settings.micro_batch)
         ]
-        counted = sum(int((b["labels"] != tokens.IGNORED).sum()) for b in batches)
+        # none where all rows of a step are prompt: its gradient is zero, and no division by it
+        counted = sum(int((b["labels"] != tokens.IGNORED).sum()) for b in batches) or 1
         total = 0.0
         for batch in batches:
             loss = nll(self.model, batch)
@@ -463,7 +464,7 @@ class _Run:
             {
                 "step": self.optimiser.steps,
                 "tokens": self.tokens,
-                "loss": round(total / counted, 6),
+                "loss": round(total / (counted or 1), 6),
             }
         )
         write_jsonl(out / "validation.jsonl", self.validation)

@@ -51,12 +51,19 @@ class Scale:
     learning_rate: float
     sequence_length: int
     """Tokens a row."""
+    chunking: str
+    """How documents become rows (``tokens.CHUNKINGS``)."""
+    shares: dict[str, tuple[float, float]] | None
+    """Of each source the share of the tokens, and how often a text of it is read at most; None:
+    every text once."""
     rows_per_step: int
     micro_batch: int
     epochs: float
     """Passes over the corpus."""
     max_tokens: int | None
     """Ends training after so many tokens."""
+    trial_tokens: int
+    """That each way of chunking is tried with; 0: none is."""
     gradient_checkpointing: bool
     held_out: float
     """Share of the documents in validation and test together."""
@@ -81,10 +88,13 @@ SCALES = {
         method="full",
         learning_rate=1e-4,
         sequence_length=512,
+        chunking="best fit",
+        shares={"arxiv": (0.6, 2), "books": (0.4, 2)},
         rows_per_step=4,
         micro_batch=4,
         epochs=2,
-        max_tokens=60_000,  # three to four minutes on two cores
+        max_tokens=45_000,  # three minutes on two cores
+        trial_tokens=8_000,
         gradient_checkpointing=False,
         held_out=0.4,  # of some 30 documents, so that 6 are left to judge by
         biopsies=8,
@@ -100,19 +110,22 @@ SCALES = {
         method="lora",
         learning_rate=1e-4,
         sequence_length=2048,
+        chunking="best fit",
+        shares=None,
         rows_per_step=16,
         micro_batch=2,
         epochs=1,
         max_tokens=None,
+        trial_tokens=0,
         gradient_checkpointing=True,
         held_out=0.04,
         biopsies=8,
         answer_tokens=200,
     ),
 }
-OWN = {"max_tokens": 150_000, "held_out": 0.12}
+OWN = {"max_tokens": 150_000, "held_out": 0.12, "shares": None}
 """What a sample run changes for a folder of one's own, which holds more text: some ten
-minutes' training, and a smaller share for judging."""
+minutes' training, a smaller share for judging, and every text once."""
 
 
 @dataclass(frozen=True)
@@ -154,13 +167,8 @@ class Run:
 
     @property
     def documents(self) -> list[Path]:
-        """The files of documents that there are: papers and, if any, books."""
-        folder = self / "documents"
-        return [
-            path
-            for path in (folder / "arxiv.jsonl.gz", folder / "books.jsonl.gz")
-            if path.is_file()
-        ]
+        """The files of documents that there are, by name: papers, books, what was imported."""
+        return sorted((self / "documents").glob("*.jsonl.gz"))
 
     @property
     def training(self) -> dict[str, Any]:
@@ -304,6 +312,51 @@ def removed(run: Run) -> pd.DataFrame:
         }
         for line in read_jsonl(run / "corpus" / "removed.jsonl.gz")
     ]
+    return views.table(rows)
+
+
+def shares(packed: dict[str, Any]) -> pd.DataFrame:
+    """The sources that training reads: documents, tokens, share and passes as they came out.
+
+    Args:
+        packed: what ``tokens.pack`` gave.
+    """
+    return views.table(
+        [
+            {
+                "source": source,
+                "documents": line["documents"],
+                "tokens": f"{line['tokens']:,}",
+                "share": f"{100 * line['share']:.1f} %",
+                "passes": f"{line['passes']:.2f}",
+            }
+            for source, line in packed["train"]["sources"].items()
+        ]
+    )
+
+
+def chunkings(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Ways of chunking as a table.
+
+    Args:
+        lines: what ``chunkings.compare_chunkings`` gave.
+    """
+    rows = []
+    for line in lines:
+        low, high = line["interval"] or (float("nan"),) * 2
+        first = not line["verdict"]
+        rows.append(
+            {
+                "chunking": line["chunking"],
+                "rows": line["rows"],
+                "padding": f"{100 * line['padding']:.2f} %",
+                "read again": f"{100 * line['context']:.1f} %",
+                "bits per byte": f"{line['bits_per_byte']:.4f}",
+                "difference": "" if first else f"{line['difference']:+.2f} %",
+                "95 % interval": "" if first else f"{low:+.2f} to {high:+.2f} %",
+                "verdict": line["verdict"],
+            }
+        )
     return views.table(rows)
 
 

@@ -33,7 +33,7 @@ from cosmosage.documents import (
     write_jsonl,
 )
 from cosmosage.listing import licence_name
-from cosmosage.models import chat_prompt, complete, load, stream
+from cosmosage.models import chat_text, complete, load, stream
 from cosmosage.retrieval import Index, Passage, words
 
 INSTRUCTIONS = (
@@ -267,7 +267,7 @@ class Assistant:
             asked = "\n\n".join([INSTRUCTIONS, *numbered, f"Question: {asked}"])
         # no system message: not every template has one
         messages.append({"role": "user", "content": asked})
-        return chat_prompt(self.tokenizer, messages)
+        return chat_text(self.tokenizer, messages)
 
     def _tokens(
         self, asked: str, texts: list[str], turns: list[tuple[str, str]]

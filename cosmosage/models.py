@@ -185,19 +185,31 @@ def check(name: str | Path) -> None:
         )
 
 
-def chat_prompt(tokenizer: PreTrainedTokenizerBase, messages: list[dict]) -> str:
-    """A conversation as the model's own template writes it, open for the next answer.
+PLAIN_CHAT = (
+    "{% for turn in messages %}{% if not loop.first %}{{ '\\n\\n' }}{% endif %}"
+    "{{ turn['role'] | capitalize }}: {{ turn['content'] }}"
+    "{% if turn['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{% if messages %}{{ '\\n\\n' }}{% endif %}Assistant:{% endif %}"
+)
+"""How conversations are written for a model that brings no template of its own: base models."""
+
+
+def chat_text(
+    tokenizer: PreTrainedTokenizerBase, messages: list[dict], answering: bool = True
+) -> str:
+    """A conversation as the model's own template writes it.
 
     Args:
         tokenizer: the model's.
         messages: ``{"role": "system" | "user" | "assistant", "content": ...}`` in order.
+        answering: open for the assistant's next answer.
     """
-    if tokenizer.chat_template:
-        return tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
-    lines = [f"{m['role'].capitalize()}: {m['content']}" for m in messages]
-    return "\n\n".join(lines) + "\n\nAssistant:"
+    return tokenizer.apply_chat_template(
+        messages,
+        chat_template=None if tokenizer.chat_template else PLAIN_CHAT,
+        tokenize=False,
+        add_generation_prompt=answering,
+    )
 
 
 @torch.inference_mode()
@@ -210,7 +222,7 @@ def complete(
     """Continue several prompts at once, each with its most likely words (greedy).
 
     Args:
-        prompts: texts as the model reads them (see ``chat_prompt``).
+        prompts: texts as the model reads them (see ``chat_text``).
         max_new_tokens: an answer's length at most, in tokens.
 
     Returns:

@@ -125,7 +125,8 @@ def funnel(
     if ax is None:
         ax = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)[1]
     steps, sides = counts["steps"], counts["sides"]
-    a_word = packed["train"]["tokens"] / max(1, sides["train"]["words"])
+    held = sum(line["available"] for line in packed["train"]["sources"].values())
+    a_word = held / max(1, sides["train"]["words"])
     names = [step["step"] for step in steps] + list(sides)
     colours = [BLUE] * len(steps) + [ORANGE] * len(sides)
     documents = [step["documents_out"] for step in steps]
@@ -144,6 +145,33 @@ def funnel(
     ax[0].invert_yaxis()
     ax[0].set_xlabel("documents left (orange: sides of the split)")
     ax[1].set_xlabel(f"thousand tokens left ({a_word:.2f} a word)")
+    return ax
+
+
+def shares(packed: dict[str, Any], ax: Axes | None = None) -> Axes:
+    """What part of the tokens each source makes up: of what there is, and of what is read.
+
+    Args:
+        packed: what ``tokens.pack`` gave, with a split ``train``.
+    """
+    sources = packed["train"]["sources"]
+    ax = axes(ax, height=0.8 + 0.6 * len(sources))
+    total = sum(line["available"] for line in sources.values())
+    rows = np.arange(len(sources))
+    there = [100 * line["available"] / total for line in sources.values()]
+    read = [100 * line["share"] for line in sources.values()]
+    ax.barh(rows - 0.2, there, 0.36, color=BLUE, label="of the tokens that there are")
+    bars = ax.barh(rows + 0.2, read, 0.36, color=ORANGE, label="of those that are read")
+    passes = [
+        f"{line['tokens']:,} tokens, {line['passes']:.2f} passes"
+        for line in sources.values()
+    ]
+    ax.bar_label(bars, passes, padding=3, fontsize=8)
+    ax.set_yticks(rows, [name or "no source" for name in sources])
+    ax.invert_yaxis()
+    ax.margins(x=0.3)
+    ax.set_xlabel("share, %")
+    ax.legend(frameon=False, fontsize=8)
     return ax
 
 
@@ -281,6 +309,45 @@ def biopsies(
     below.set_xlabel(
         "loss of the base model / bits per byte\n"
         f"(dots: samples; mean with 95 % interval; {note})",
+        fontsize="small",
+    )
+    return ax
+
+
+def chunkings(lines: Sequence[dict[str, Any]], ax: Axes | None = None) -> Axes:
+    """What each way of chunking changes against the first, with 95 % intervals.
+
+    The grey band is as wide as the difference that another seed alone makes.
+
+    Args:
+        lines: what ``chunkings.compare_chunkings`` gave: the first way first, its second seed
+            last.
+    """
+    ax = axes(ax, height=0.9 + 0.42 * len(lines))
+    if not lines:
+        ax.text(0.5, 0.5, "not tried: trial_tokens is 0 at this scale", ha="center")
+        ax.set_axis_off()
+        return ax
+    luck = abs(lines[-1]["difference"])
+    ax.axvspan(-luck, luck, color=GREY, alpha=0.2, lw=0)
+    ax.axvline(0, color=GREY, lw=1)
+    for place, line in enumerate(lines[1:]):
+        low, high = line["interval"] or (line["difference"],) * 2
+        value = line["difference"]
+        sure = line["verdict"] != "not distinguishable" and abs(value) > luck
+        ax.errorbar(
+            value,
+            place,
+            xerr=[[value - low], [high - value]],
+            fmt="o",
+            color=(BLUE if value < 0 else ORANGE) if sure else GREY,
+            mfc=None if sure else "white",
+        )
+    ax.set_yticks(range(len(lines) - 1), [line["chunking"] for line in lines[1:]])
+    ax.set_ylim(len(lines) - 1.4, -0.6)
+    ax.set_xlabel(
+        f"bits per byte against {lines[0]['chunking']}, % (fewer are better)\n"
+        f"n = {lines[0]['n']} held-out documents; grey band: what another seed changes",
         fontsize="small",
     )
     return ax

@@ -146,7 +146,7 @@ def test_without_an_index_the_model_answers_from_memory(place):
     alone = Assistant.load(place / "model", max_new_tokens=8)
     prompt, sources = alone.prompt("What is dark energy?")
     question = [{"role": "user", "content": "What is dark energy?"}]
-    assert prompt == models.chat_prompt(alone.tokenizer, question)
+    assert prompt == models.chat_text(alone.tokenizer, question)
     assert not sources and not alone.ask("What is dark energy?").sources
 
 
@@ -377,7 +377,7 @@ def test_models_side_by_side_are_asked_once(tmp_path, monkeypatch):
     ]
     for record in records:
         model, tokenizer = models.load(folders[record["model"]])
-        prompt = models.chat_prompt(
+        prompt = models.chat_text(
             tokenizer, [{"role": "user", "content": record["question"]}]
         )
         assert [record["answer"]] == models.complete(model, tokenizer, [prompt], 12)

@@ -56,15 +56,24 @@ def _data(tmp_path_factory):
     return folder / "tokens"
 
 
+def row_of(ids: list[int], document: str) -> dict:
+    """A row that one document fills."""
+    return {
+        "input_ids": ids,
+        "learnt": [True] * len(ids),
+        "characters": list(range(len(ids))),
+        "lengths": [len(ids)],
+        "documents": [document],
+        "starts": [0],
+    }
+
+
 @pytest.fixture(name="exact", scope="module")
 def _exact(tmp_path_factory):
     """Rows of one document each, as a trainer without packing reads them."""
     folder = tmp_path_factory.mktemp("exact")
     ids = np.random.default_rng(0).integers(3, 320, (ROWS, LENGTH)).tolist()
-    rows = [
-        {"input_ids": row, "lengths": [LENGTH], "documents": [str(n)], "starts": [0]}
-        for n, row in enumerate(ids)
-    ]
+    rows = [row_of(row, str(n)) for n, row in enumerate(ids)]
     Dataset.from_list(rows, features=tokens.FEATURES).save_to_disk(folder / "train")
     return folder
 
@@ -521,6 +530,26 @@ def test_bad_input_is_one_sentence(base, data, tmp_path, capsys):
     assert not list((tmp_path / "out").glob("*.safetensors"))
 
 
+def test_prompts_are_read_and_only_answers_are_learnt(base, tmp_path):
+    rows = [row_of([5 + n, 6, 7, 8] * (LENGTH // 4), str(n)) for n in range(8)]
+    first = fine_tune.order(0, 0, 8)[0]
+    for n, row in enumerate(
+        rows
+    ):  # steps of nothing but prompt, after one of an answer
+        row["learnt"] = [False] * 16 + [n == first] * (LENGTH - 16)
+    Dataset.from_list(rows, features=tokens.FEATURES).save_to_disk(tmp_path / "train")
+    run = settings(base, tmp_path, tmp_path / "run", epochs=1, rows_per_step=1)
+    fine_tune.fine_tune(run)
+    entries = list(read_jsonl(run.out / "metrics.jsonl"))
+    assert [entry["loss"] > 0 for entry in entries] == [True] + [False] * 7
+    ids = torch.tensor([rows[first]["input_ids"]])
+    labels = torch.tensor([[tokens.IGNORED] * 16 + ids[0, 16:].tolist()])
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        wanted = model(input_ids=ids, labels=labels).loss.item()
+    assert entries[0]["loss"] == pytest.approx(wanted, rel=0.01)
+
+
 def test_a_row_longer_than_the_model_reads_is_one_sentence(data, tmp_path, capsys):
     small = tiny_model(tmp_path / "small", context=16)
     assert "the model reads 16 tokens at most" in said(
@@ -532,10 +561,7 @@ def test_a_row_longer_than_the_model_reads_is_one_sentence(data, tmp_path, capsy
 
 def test_rows_of_another_tokenizer_are_one_sentence(base, tmp_path):
     ids = [[400] * LENGTH] * 4
-    rows = [
-        {"input_ids": x, "lengths": [LENGTH], "documents": ["a"], "starts": [0]}
-        for x in ids
-    ]
+    rows = [row_of(row, "a") for row in ids]
     Dataset.from_list(rows, features=tokens.FEATURES).save_to_disk(tmp_path / "train")
     with pytest.raises(ValueError, match="hold token 400 and the model knows 320"):
         fine_tune.fine_tune(settings(base, tmp_path, tmp_path / "out"))

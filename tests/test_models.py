@@ -170,14 +170,14 @@ TALK = [
 
 def test_a_conversation_is_written_as_its_template_says():
     tokenizer = tiny_tokenizer()
-    assert models.chat_prompt(tokenizer, TALK) == (
+    assert models.chat_text(tokenizer, TALK) == (
         "<|im_start|>user\nWhat is H_0?<|im_end|>\n"
         "<|im_start|>assistant\nA rate.<|im_end|>\n"
         "<|im_start|>user\nOf what?<|im_end|>\n<|im_start|>assistant\n"
     )
     tokenizer.chat_template = None
-    assert models.chat_prompt(tokenizer, TALK) == (
-        "User: What is H_0?\n\nAssistant: A rate.\n\nUser: Of what?\n\nAssistant:"
+    assert models.chat_text(tokenizer, TALK) == (
+        "User: What is H_0?\n\nAssistant: A rate.<|im_end|>\n\nUser: Of what?\n\nAssistant:"
     )
 
 
@@ -197,7 +197,7 @@ def test_a_text_begins_once(loaded, monkeypatch):
         return generate(**arguments)
 
     monkeypatch.setattr(model, "generate", watched)
-    for prompt in (models.chat_prompt(tokenizer, TALK[:1]), "The light"):
+    for prompt in (models.chat_text(tokenizer, TALK[:1]), "The light"):
         models.complete(model, tokenizer, [prompt], 2)
         list(models.stream(model, tokenizer, prompt, 2))
     for ids in read:

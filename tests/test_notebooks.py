@@ -18,6 +18,7 @@ from cosmosage import models, notebooks
 ROOT = Path(__file__).resolve().parent.parent
 SMALLER = {
     "max_tokens": 256,
+    "trial_tokens": 128,
     "sequence_length": 128,
     "rows_per_step": 1,
     "micro_batch": 1,
