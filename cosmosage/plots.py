@@ -237,11 +237,11 @@ def statuses(folder: Path, ax: Axes | None = None) -> Axes:
     for status, (colour, hatch) in STATUSES.items():
         counts = [books[name][status] for name in order]
         if any(counts):
-            shares = [100 * books[name][status] / books[name].total() for name in order]
+            parts = [100 * books[name][status] / books[name].total() for name in order]
             label = f"{status} ({sum(counts)})"
             style = {"color": colour, "hatch": hatch, "edgecolor": "white"}
-            ax.barh(range(len(order)), shares, left=left, label=label, lw=0, **style)
-            left += shares
+            ax.barh(range(len(order)), parts, left=left, label=label, lw=0, **style)
+            left += parts
     for place, name in enumerate(order):
         count = books[name].total()
         ax.text(101, place, f"{count:,}", va="center", fontsize="small")

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOP = ["arxiv", "fine_tune", "helpers"]
 ROOMS = (
     "documents downloads listing packages similar oai search sources bulk children latex "
-    "books convert corpus models tokens optimiser adapters checkpoints planner evaluation "
+    "books convert corpus importing models tokens optimiser adapters checkpoints planner evaluation "
     "retrieval assistant server plots report views notebooks"
 ).split()
 """In the order in which data flows: a room imports only rooms before it."""

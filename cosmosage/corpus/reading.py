@@ -95,7 +95,7 @@ def _document(record: Any, here: str) -> Document | dict[str, Any]:
 def _labelled(sources: Sequence[Path]) -> Iterator[bytes]:
     """Lines with the place that they come from before them, as JSON and a tab."""
     for source in sources:
-        for number, line in _lines(source):
+        for number, line in lines(source):
             here: str | dict[str, Any] = f"{source.name}, line {number}"
             if len(line) > LONGEST:
                 found = _NAME.search(line, 0, 2000)
@@ -105,7 +105,7 @@ def _labelled(sources: Sequence[Path]) -> Iterator[bytes]:
             yield json.dumps(here).encode() + b"\t" + line.rstrip(b"\r\n") + b"\n"
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Numbered lines that are not blank; progress by bytes of the file, so time is known.
 
     Of a line that is too long its beginning comes, a byte longer than is allowed.
@@ -153,7 +153,7 @@ def _check_kinds(document: Document) -> None:
 
 def read_removed(path: Path) -> Iterator[dict[str, Any]]:
     """The records of a removal file of an earlier room; a broken line is one, too."""
-    for number, line in _lines(path):
+    for number, line in lines(path):
         try:
             record = json.loads(line.decode("utf-8"))
             if not isinstance(record, dict):
