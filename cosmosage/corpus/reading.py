@@ -42,8 +42,8 @@ def cut(sources: Sequence[Path], folder: Path) -> list[Path]:
     """
     mark = folder / "cut.json"
     if not mark.is_file():
-        count, lines = 0, _labelled(sources)
-        line = next(lines, None)
+        count, labelled = 0, _labelled(sources)
+        line = next(labelled, None)
         while line is not None:
             with whole_file(folder / f"{count:05}.lines", "wb") as shard:
                 size = held = 0
@@ -52,7 +52,7 @@ def cut(sources: Sequence[Path], folder: Path) -> list[Path]:
                         break
                     shard.write(line)
                     size, held = size + len(line), held + 1
-                    line = next(lines, None)
+                    line = next(labelled, None)
             count += 1
         write_json(mark, count)
     return [folder / f"{number:05}.lines" for number in range(read_json(mark))]
