@@ -10,8 +10,8 @@ import pytest
 import fine_tune
 import helpers
 from cosmosage import plots, tokens
-from cosmosage.documents import write_jsonl
-from cosmosage.evaluation import compare, evaluate
+from cosmosage.documents import read_documents, write_jsonl
+from cosmosage.evaluation import chunkings, compare, evaluate
 from cosmosage.evaluation.chunkings import AGAIN, FIRST, compare_chunkings
 from tests.test_chunking import essay
 from tests.tiny import tiny_model
@@ -40,17 +40,21 @@ def _given(tmp_path):
     return settings, texts, tmp_path / "out"
 
 
-def test_every_way_is_trained_on_one_budget_and_judged_on_one_text(given):
+def test_every_way_is_trained_on_one_budget_and_judged_on_one_text(given, monkeypatch):
     settings, texts, out = given
     budgets = []
+    monkeypatch.setattr(chunkings, "BEGINNING", 300)
+    begun = out.parent / "begun.jsonl"
+    beginnings = (
+        {"id": d.id, "text": d.text[:300]} for d in read_documents(texts["test"])
+    )
+    write_jsonl(begun, beginnings)
 
     def train(each: fine_tune.Settings) -> None:
         fine_tune.fine_tune(each)
         budgets.append((each.max_tokens, each.seed, Path(each.data).name))
         if each.seed == settings.seed and each.data.name == "overlap":
-            figures = evaluate(
-                {"own": each.out}, texts["test"], None, out.parent / "own"
-            )
+            figures = evaluate({"own": each.out}, begun, None, out.parent / "own")
             budgets.append(figures["own"]["bits_per_byte"])
 
     lines = compare_chunkings(train, settings, texts, out, 2048)
