@@ -3,332 +3,224 @@
 One loop on plain PyTorch, in which every number that decides what is learnt stands where it
 is set. Every token that is not padding counts the same; no document sees another; the order
 of the data is a pure function of seed, epoch and step; a run that is killed goes on from its
-last checkpoint and ends with the same weights. The price: one device, and no trick that
-would make two runs differ.
+last checkpoint and ends with the same weights. The price: no trick that would make two runs
+differ.
+
+Command: ``python fine_tune.py --base DIR --data PATH --out DIR``, one option a setting; ``python
+fine_tune.py plan`` with the same options tells what that would need; ``accelerate launch
+fine_tune.py`` trains on several cards.
 """
 
-import argparse
 import contextlib
 import dataclasses
-import functools
-import json
 import math
 import shutil
-import signal
 import sys
-import threading
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import filelock
-import numpy as np
 import torch
+import tyro
 from datasets import Dataset
-from torch.nn.functional import linear_cross_entropy
 from tqdm.auto import tqdm
-from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerBase
 
-from cosmosage import adapters, checkpoints, models, planner, tokens
-from cosmosage.documents import (
-    finish,
-    finished,
-    fingerprint,
-    read_json,
-    whole_file,
-    write_json,
-    write_jsonl,
-)
-from cosmosage.optimiser import AdamW
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run depends on. Two runs with equal settings give equal weights."""
-
-    base: str | Path
-    """Folder of the model to start from, or its name on the hub."""
-    data: Path
-    """Folder of packed tokens (``tokens.pack``), or a JSON-lines file of documents."""
-    out: Path
-    """Folder for the final model, metrics.jsonl, validation.jsonl, settings.json."""
-    method: Literal["full", "lora"] = "full"
-    """All weights, or low-rank adapters on every linear layer (Hu et al. 2021)."""
-    learning_rate: float = 1e-4
-    """At its highest, after warm-up. 1e-4 suits 0.1 B weights; take 1e-5 for 7-8 B."""
-    sequence_length: int = 512
-    """Tokens a row; of packed data the length that it was packed with."""
-    rows_per_step: int = 4
-    """Rows whose gradient makes one step of the optimiser."""
-    micro_batch: int = 4
-    """Rows that pass through the model at once: memory against speed, nothing else."""
-    epochs: float = 1.0
-    """Passes over the data."""
-    max_tokens: int | None = None
-    """Ends the run, and plans its schedule, after so many tokens."""
-    warmup: float = 0.05
-    """Share of the steps in which the rate climbs from 0."""
-    final_rate: float = 0.1
-    """Share of the learning rate that the cosine leaves at the end."""
-    weight_decay: float = 0.01
-    """AdamW's, on matrices, a unit of learning rate."""
-    clip_norm: float = 1.0
-    """The gradient's norm at most; a larger gradient is scaled down to it."""
-    lora_rank: int = 16
-    """Rank of the adapters; their scale alpha is twice the rank."""
-    gradient_checkpointing: bool = False
-    """Forget activations and compute them again: a third more work, a fraction of memory."""
-    validations: int = 4
-    """How often in a run the loss on validation rows is measured, after the first."""
-    validation_rows: int = 16
-    """Rows that are measured, spread evenly over the validation set."""
-    checkpoint_minutes: float = 10.0
-    """Work that a crash may cost."""
-    seed: int = 0
-    """Of the order of the rows, the adapters' first weights and the rounding."""
-
-    def __post_init__(self) -> None:
-        for name, good, wanted in (
-            ("method", self.method in ("full", "lora"), "full or lora"),
-            ("learning_rate", 0 < self.learning_rate < 1, "between 0 and 1"),
-            ("sequence_length", self.sequence_length >= 2, "2 or more"),
-            ("rows_per_step", self.rows_per_step >= 1, "1 or more"),
-            ("micro_batch", self.micro_batch >= 1, "1 or more"),
-            ("validation_rows", self.validation_rows >= 1, "1 or more"),
-            ("epochs", 0 < self.epochs < math.inf, "above 0 and finite"),
-            ("max_tokens", self.max_tokens is None or self.max_tokens > 0, "above 0"),
-            ("seed", 0 <= self.seed < 2**31, "between 0 and 2**31"),
-        ):
-            if not good:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; it has to be {wanted}"
-                )
-
-    def key(self) -> str:
-        """A hash of all that decides the final weights."""
-        values = dataclasses.asdict(self)
-        for name in ("out", "data", "base", "checkpoint_minutes"):
-            del values[name]
-        base, data = Path(self.base), Path(self.data)
-        weights = sorted(base.glob("*.safetensors"))
-        packed = data / "done.json"
-        return fingerprint(
-            values,
-            [base / "config.json", *weights] if weights else str(self.base),
-            packed if packed.is_file() else data,
-        )
+from cosmosage import adapters, ledger, models, planner, tokens
+from cosmosage.cards import Cards, local, whole
+from cosmosage.checkpoints import Checkpoints, make_way
+from cosmosage.documents import alone, finish, finished, fingerprint, write_json
+from cosmosage.documents import read_json, read_jsonl, whole_file, write_jsonl
+from cosmosage.loss import TokenLosses, compile_layers, offloaded, on_device
+from cosmosage.optimiser import AdamW, clip_scale
+from cosmosage.settings import CHOSEN, UNSAID, Settings, rows_of
+from cosmosage.schedule import learning_rate, order, schedule
+from cosmosage.progress import Progress, asked_to_stop, see_it_learns
+from cosmosage.validation import Validation
 
 
-def plan(settings: Settings, card: str | None = None) -> "planner.Plan":
+def plan(settings: Settings, card: str | None = None) -> planner.Plan:
     """What a run will need and how long it will take, before any weight is loaded.
 
     Args:
-        settings: of the run; its data are packed tokens.
+        settings: of the run. Of the base its configuration is enough; of data that are not packed
+            yet the rows are counted by packing them.
         card: a name in ``planner.CARDS``; by default the device at hand.
 
     Returns:
-        Memory by part in GiB, tokens, steps, FLOPs, hours, and what to change if it does
-        not fit.
+        Memory by part in GiB, tokens, FLOPs, hours, energy, and what to change if it does not
+        fit.
+
+    Raises:
+        ValueError: an unknown card or kind of model.
+        FileNotFoundError: no such base or data.
     """
-    train, _ = tokens.open_sides(Path(settings.data))
-    steps = schedule(settings, len(train))
-    return planner.plan(
-        settings.base,
-        method=settings.method,
-        lora_rank=settings.lora_rank,
-        micro_batch=settings.micro_batch,
-        sequence_length=settings.sequence_length,
-        gradient_checkpointing=settings.gradient_checkpointing,
-        tokens=steps * settings.rows_per_step * settings.sequence_length,
-        card=card,
-    )
+    count = settings.max_tokens
+    if settings.data != UNSAID:
+        with tempfile.TemporaryDirectory() as folder:
+            here = dataclasses.replace(settings, out=Path(folder))
+            steps = schedule(settings, len(_open_data(here)[0]))
+        count = steps * settings.rows_per_step * settings.sequence_length
+    return planner.plan(settings, count, card)
 
 
-def fine_tune(settings: Settings) -> dict:
+def fine_tune(settings: Settings, watch: Callable[[Path], None] | None = None) -> dict:
     """Train, with progress and time left; the same call again resumes or is done.
 
     Args:
         settings: of the run.
+        watch: is given the folder of the run every ten seconds and after each validation, to show
+            how far it is (``plots.live``); what it raises ends the run.
 
     Returns:
         ``steps``, ``tokens``, ``seconds``, ``loss`` (nats a token, mean of the last tenth
-        of the steps), ``validation_loss`` before and after (or None).
+        of the steps), ``validation_loss`` and ``bits_per_byte`` of the validation rows, before
+        and after (or None), ``memory_gib`` at most.
 
     Raises:
-        ValueError: settings that clash with model or data, or a loss that is no number.
+        ValueError: settings that clash with model or data, or a loss that is no number or grows.
         FileNotFoundError: no such model or data.
-        RuntimeError: another process is training into the same folder.
+        BlockingIOError: another process is training into the same folder.
+        RuntimeError: the device's memory is too small.
         KeyboardInterrupt: the run was stopped; a checkpoint was written first.
     """
-    out = Path(settings.out)
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(out / ".lock", timeout=0):
-            return _locked(settings, out)
-    except filelock.Timeout as error:
-        raise RuntimeError(
-            f"another process is training into {out}; wait for it, or take another folder"
-        ) from error
+    out, cards = Path(settings.out), Cards()
+    with alone(out) if cards.first else contextlib.nullcontext():
+        models.check(settings.base)
+        key = settings.key()
+        if cards.first:
+            make_way(out, key)
+        cards.wait()
+        if counts := finished(out / "done.json", key):
+            return counts
+        settings = _chosen(settings, key, cards)
+        run = _prepared(settings, cards)
+        counts = run.train(watch or (lambda _: None))
+        run.save()
+        cards.wait()
+        if not cards.first:
+            return counts
+        with whole_file(out / "README.md") as card:
+            card.write(ledger.card(out.name, settings.as_json(), counts))
+        data = fingerprint(rows_of(Path(settings.data)))
+        ledger.record(out.parent / "HISTORY.md", key, data, settings.as_json(), counts)
+        for name in ("checkpoints", "best"):
+            shutil.rmtree(out / name, ignore_errors=True)
+        return finish(out / "done.json", key, counts)
 
 
-def schedule(settings: Settings, rows: int) -> int:
-    """How many steps a run makes over so many rows: the epochs, or fewer by max_tokens."""
-    steps = math.ceil(settings.epochs * rows / settings.rows_per_step)
-    if settings.max_tokens is not None:
-        a_step = settings.rows_per_step * settings.sequence_length
-        steps = min(steps, max(1, settings.max_tokens // a_step))
-    return max(1, steps)
+def rate_range(
+    settings: Settings, low: float = 1e-7, high: float = 0.1, steps: int = 50
+) -> list[dict]:
+    """Which learning rates move the model, and which throw it off (Smith 2017, arXiv:1506.01186).
 
-
-def learning_rate(settings: Settings, step: int, steps: int) -> float:
-    """The rate of a step: a linear climb, then a cosine down to ``final_rate``."""
-    climb = max(1, round(settings.warmup * steps))
-    if step < climb:
-        return settings.learning_rate * (step + 1) / climb
-    turn = math.cos(math.pi * (step - climb) / max(1, steps - climb))
-    low = settings.final_rate
-    return settings.learning_rate * (low + (1 - low) * (1 + turn) / 2)
-
-
-@functools.lru_cache(maxsize=2)
-def order(seed: int, epoch: int, rows: int) -> np.ndarray:
-    """The order of the rows in an epoch: (rows,), a function of its arguments alone."""
-    return np.random.default_rng([seed, epoch]).permutation(rows)
-
-
-def nll(model: PreTrainedModel, batch: dict[str, np.ndarray]) -> torch.Tensor:
-    """Summed negative log-likelihood of a batch's labels, in nats.
+    The rate grows by an equal factor from step to step. Rows differ more in their loss than a rate
+    makes of it; so what counts is the change from what the base makes of the same rows. The test
+    ends when that, smoothed, is .5 nats above its least. Nothing is validated or kept but
+    ``rates.jsonl``, which ``plots.rates`` draws.
 
     Args:
-        model: a causal language model, or one with adapters.
-        batch: ``input_ids``, ``position_ids``, ``labels`` of ``tokens.collate``,
-            (batch, length) each.
+        settings: of the run; ``out`` is the folder of the test, ``learning_rate`` plays no part.
+        low: rate of the first step.
+        high: rate of the last.
+        steps: that are made at most.
 
     Returns:
-        A scalar in fp32.
+        For each step ``learning_rate``, and in nats a token ``loss``, ``change`` and ``smoothed``.
+
+    Raises:
+        As ``fine_tune``.
     """
-    data = {name: torch.from_numpy(x).to(model.device) for name, x in batch.items()}
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    hidden = inner.base_model(
-        input_ids=data["input_ids"],
-        position_ids=data["position_ids"],
-        use_cache=False,
-    ).last_hidden_state  # (batch, length, width)
-    per_token = linear_cross_entropy(
-        hidden.flatten(0, 1),
-        inner.get_output_embeddings().weight,
-        data["labels"].flatten(),
-        reduction="none",
-    )
-    return per_token.float().sum()
+    out = Path(settings.out)
+    key = fingerprint(settings.key(), low, high, steps)
+    with alone(out):
+        if finished(out / "rates.json", key):
+            return list(read_jsonl(out / "rates.jsonl"))
+        run = _prepared(settings, Cards())
+        lines: list[dict] = []
+        before = [run.look(step) for step in tqdm(range(steps), desc="base")]
+        mean = 0.0
+        for step in tqdm(range(steps), desc="rates", unit=" steps"):
+            rate = low * (high / low) ** (step / max(1, steps - 1))
+            try:
+                loss = run.step(step, rate)["loss"]
+            except ValueError:
+                break  # it is no number any more, which ends the test as well
+            mean = 0.7 * mean + 0.3 * (loss - before[step])
+            line = {"learning_rate": rate, "loss": loss, "change": loss - before[step]}
+            lines.append(line | {"smoothed": mean / (1 - 0.7 ** (step + 1))})
+            if lines[-1]["smoothed"] > min(line["smoothed"] for line in lines) + 0.5:
+                break
+        write_jsonl(out / "rates.jsonl", lines)
+        finish(out / "rates.json", key, {"steps": len(lines)})
+        return lines
 
 
-def _locked(settings: Settings, out: Path) -> dict:
-    models.check(settings.base)
-    if not Path(settings.data).exists():
-        raise FileNotFoundError(
-            f"there is no data in {settings.data}: neither packed tokens nor documents"
+def _chosen(settings: Settings, key: str, cards: Cards) -> Settings:
+    """The settings to run with, which ``settings.json`` keeps: a run that goes on has the same."""
+    file = Path(settings.out) / "settings.json"
+    if cards.first:
+        if settings.settings == "auto":
+            before = read_json(file) if file.exists() else {}
+            if before.get("key") == key:
+                chosen = {name: before[name] for name in CHOSEN}
+                settings = dataclasses.replace(settings, **chosen)
+            else:
+                settings = planner.fitted(settings)
+        write_json(file, settings.as_json() | {"key": key})
+    cards.wait()
+    if settings.settings == "auto":
+        chosen = {name: read_json(file)[name] for name in CHOSEN}
+        settings = dataclasses.replace(settings, **chosen)
+    return settings
+
+
+def _prepared(settings: Settings, cards: Cards) -> "_Run":
+    """Load model and rows, and see that they and the settings suit each other."""
+    if settings.rows_per_step % cards.count:
+        raise ValueError(
+            f"rows_per_step is {settings.rows_per_step}; with {cards.count} cards it has to be "
+            f"a multiple of {cards.count}"
         )
-    key = settings.key()
-    _move_aside(out, key)
-    if counts := finished(out / "done.json", key):
-        return counts
-    write_json(out / "settings.json", _as_json(settings) | {"key": key})
+    if settings.step_in_backward and cards.count > 1:
+        raise ValueError("step_in_backward is for one card; set shard for several")
     tokenizer = models.load_tokenizer(settings.base)
-    train, validation = _open_data(settings, tokenizer, out)
-    model = models.load(settings.base)[0]
-    _check_fit(settings, model, train)
+    with cards.first_first():
+        train, validation = _open_data(settings)
+    if settings.method == "qlora":
+        model = adapters.load_in_4_bits(settings.base)
+    else:
+        model = models.load(settings.base)[0]
+    tokens.check(
+        train,
+        settings.sequence_length,
+        getattr(model.config, "max_position_embeddings", settings.sequence_length),
+        model.get_input_embeddings().num_embeddings,
+    )
     if settings.gradient_checkpointing:
         model.activation_checkpointing_enable()
-    if settings.method == "lora":
-        model = adapters.attach(model, settings.lora_rank, settings.seed)
-    run = _Run(settings, model, train, validation)
-    counts = run.train(out)
-    run.save(out)
-    tokenizer.save_pretrained(out)
-    with whole_file(out / "README.md") as card:
-        card.write(_model_card(settings, counts))
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    return finish(out / "done.json", key, counts)
+    if settings.method != "full":
+        model = adapters.attach(
+            model, settings.lora_rank, settings.seed, settings.adapter
+        )
+    return _Run(settings, cards, model, tokenizer, train, validation)
 
 
-def _as_json(settings: Settings) -> dict:
-    values = dataclasses.asdict(settings)
-    return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
-
-
-def _move_aside(out: Path, key: str) -> None:
-    """Keep a run with other settings, and take back one with these.
-
-    Nothing that took hours is overwritten. The settings move last: a folder with them is
-    asked again whose run it holds, if this is cut off.
-    """
-    settings = out / "settings.json"
-    if settings.is_file() and (old := read_json(settings)["key"]) != key:
-        aside = out.with_name(f"{out.name}.{old}")
-        aside.mkdir(exist_ok=True)
-        for path in sorted(out.iterdir(), key=lambda path: path == settings):
-            if path.name != ".lock":
-                path.rename(aside / path.name)
-        tqdm.write(f"{out} held a run with other settings or data; it's now in {aside}")
-    before = out.with_name(f"{out.name}.{key}")
-    if not settings.is_file() and before.is_dir():
-        for path in sorted(
-            before.iterdir(), key=lambda path: path.name == settings.name
-        ):
-            path.rename(out / path.name)
-        before.rmdir()
-        tqdm.write(f"{before} held a run with these settings; it is back in {out}")
-
-
-def _open_data(
-    settings: Settings, tokenizer, out: Path
-) -> tuple[Dataset, Dataset | None]:
+def _open_data(settings: Settings) -> tuple[Dataset, Dataset | None]:
     """The packed rows for training, and those for validation if there are any."""
     data = Path(settings.data)
+    if not data.exists():
+        raise FileNotFoundError(
+            f"there is no data in {data}: neither packed tokens nor documents"
+        )
     if data.is_file():
-        tokens.pack(
-            {"train": data}, tokenizer, out / "tokens", settings.sequence_length
-        )
-        data = out / "tokens"
+        packed = Path(settings.out) / "tokens"
+        tokenizer = models.load_tokenizer(settings.base)
+        tokens.pack({"train": data}, tokenizer, packed, settings.sequence_length)
+        data = packed
     return tokens.open_sides(data)
-
-
-def _check_fit(settings: Settings, model: PreTrainedModel, rows: Dataset) -> None:
-    """See that rows, settings and model speak of the same length and vocabulary."""
-    length = len(rows[0]["input_ids"])
-    if length != settings.sequence_length:
-        raise ValueError(
-            f"the rows hold {length} tokens and sequence_length is "
-            f"{settings.sequence_length}; pack them again or change the setting"
-        )
-    if length > (most := getattr(model.config, "max_position_embeddings", length)):
-        raise ValueError(
-            f"sequence_length is {length} and the model reads {most} tokens at most"
-        )
-    parts = rows.with_format("numpy").iter(1000)
-    highest = max(int(np.max(part["input_ids"])) for part in parts)
-    if highest >= (words := model.get_input_embeddings().num_embeddings):
-        raise ValueError(
-            f"the rows hold token {highest} and the model knows {words}; "
-            "pack them with the tokenizer of this model"
-        )
-
-
-@contextlib.contextmanager
-def _asked_to_stop() -> Iterator[threading.Event]:
-    """Ctrl-C, or the notebook's stop button, as something to look at between steps."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: asked.set())
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class _Run:
@@ -337,231 +229,285 @@ class _Run:
     def __init__(
         self,
         settings: Settings,
+        cards: Cards,
         model: torch.nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
         train: Dataset,
         validation: Dataset | None,
     ) -> None:
-        self.settings, self.model = settings, model
-        self.rows, self.held_out = train, validation
+        self.settings, self.cards, self.model = settings, cards, model
+        self.tokenizer, self.rows, self.out = tokenizer, train, Path(settings.out)
+        self.checkpoints, self.best = (
+            Checkpoints(self.out / name, cards, settings.shard)
+            for name in ("checkpoints", "best")
+        )
+        self.losses = TokenLosses(model)
+        if settings.compile:
+            compile_layers(model)
+        self.spread = cards.spread(self.losses, settings.shard)
         self.steps = schedule(settings, len(train))
+        self.micro_batch = settings.micro_batch
         self.optimiser = AdamW(
             ((name, p) for name, p in model.named_parameters() if p.requires_grad),
             weight_decay=settings.weight_decay,
+            states=settings.optimiser_states,
             seed=settings.seed,
         )
+        self.validation = Validation(
+            validation, settings.validation_rows, settings.patience
+        )
         self.metrics: list[dict] = []
-        self.validation: list[dict] = []
         self.tokens, self.seconds = 0, 0.0
 
-    def train(self, out: Path) -> dict:
+    def train(self, watch: Callable[[Path], None]) -> dict:
         """Run the loop from wherever the last checkpoint left it."""
-        settings = self.settings
-        self._resume(out / "checkpoints")
+        settings, cards = self.settings, self.cards
+        self._resume()
         every = max(1, round(self.steps / max(1, settings.validations)))
-        saved = began = time.monotonic()
-        began -= self.seconds
-        bar = tqdm(
-            total=self.steps, initial=self.optimiser.steps, desc="train", unit=" steps"
-        )
-        write_jsonl(out / "metrics.jsonl", self.metrics)
-        log = (out / "metrics.jsonl").open("a", encoding="utf-8")
-        with bar, log, _asked_to_stop() as stop:
-            if not self.validation:
-                self._validate(out)
-            while self.optimiser.steps < self.steps:
+        saved, began = time.monotonic(), time.monotonic() - self.seconds
+        with (
+            self._shown(watch) as progress,
+            asked_to_stop() as stop,
+        ):
+            if not self.validation.entries:
+                self._validate(progress)
+            while self.optimiser.steps < self.steps and not self.validation.given_up:
                 step = self.optimiser.steps
-                loss, norm, rate = self._step(step)
+                rate = learning_rate(settings, step, self.steps)
+                entry = self.step(step, rate)
                 self.seconds = time.monotonic() - began
-                self.metrics.append(
-                    {
-                        "step": step + 1,
-                        "tokens": self.tokens,
-                        "seconds": round(self.seconds, 3),
-                        "loss": loss,
-                        "learning_rate": rate,
-                        "grad_norm": norm,
-                    }
-                )
-                log.write(json.dumps(self.metrics[-1]) + "\n")
-                log.flush()
-                bar.set_postfix_str(
-                    f"loss {loss:.3f}, {self.tokens / self.seconds:.0f} tokens/s"
-                )
-                bar.update()
+                entry |= {
+                    "seconds": round(self.seconds, 3),
+                    "memory_gib": round(models.peak_memory() / 2**30, 2),
+                }
+                self.metrics.append(entry)
+                if progress:
+                    progress.step(entry)
+                see_it_learns(self.metrics)
                 if (step + 1) % every == 0 or step + 1 == self.steps:
-                    self._validate(out)
-                due = time.monotonic() - saved > 60 * settings.checkpoint_minutes
-                if stop.is_set() or (due and step + 1 < self.steps):
-                    self._checkpoint(out / "checkpoints")
+                    self._validate(progress)
+                stopped = cards.any(stop.is_set())
+                late = time.monotonic() - saved > 60 * settings.checkpoint_minutes
+                if stopped or (cards.any(late) and step + 1 < self.steps):
+                    self._checkpoint()
                     saved = time.monotonic()
-                if stop.is_set():
+                if stopped:
                     raise KeyboardInterrupt(
                         f"stopped after step {step + 1}; run again to go on from there"
                     )
-        last = self.metrics[-max(1, self.steps // 10) :]
-        held_out = [entry["loss"] for entry in self.validation]
+        self._take_best()
+        last = self.metrics[-max(1, self.optimiser.steps // 10) :]
         return {
-            "steps": self.steps,
+            "steps": self.optimiser.steps,
             "tokens": self.tokens,
             "seconds": round(self.seconds, 1),
             "loss": round(sum(m["loss"] for m in last) / len(last), 4),
-            "validation_loss": [held_out[0], held_out[-1]] if held_out else None,
+            "validation_loss": self.validation.before_and_after("loss"),
+            "bits_per_byte": self.validation.before_and_after("bits_per_byte"),
+            "memory_gib": max(entry["memory_gib"] for entry in self.metrics),
         }
 
-    def _step(self, step: int) -> tuple[float, float, float]:
-        """One step of the optimiser: its loss (nats a token), gradient norm and rate."""
-        settings = self.settings
-        self.model.train()
+    def step(self, step: int, rate: float) -> dict:
+        """One step of the optimiser, in smaller parts if the device's memory asks for it.
+
+        Args:
+            step: how many were made before.
+            rate: of learning.
+
+        Returns:
+            ``loss`` (nats a token), ``grad_norm`` before clipping, ``learning_rate``, and
+            ``tokens`` read so far.
+        """
+        while True:
+            try:
+                return self._try_step(step, rate)
+            except torch.OutOfMemoryError as error:
+                fixed = self.settings.step_in_backward or self.cards.count > 1
+                if self.micro_batch == 1 or fixed:
+                    raise RuntimeError(
+                        f"the device has no memory left at step {step + 1}, with micro_batch "
+                        f"{self.micro_batch}; `python fine_tune.py plan` with the same options "
+                        "says what to change"
+                    ) from error
+            # the rows of a step stay the same, and so does what is learnt
+            self.micro_batch //= 2
+            self.optimiser.forget()
+            torch.cuda.empty_cache()
+            tqdm.write(
+                f"no memory left: micro_batch is {self.micro_batch} from step {step + 1} on"
+            )
+
+    def _try_step(self, step: int, rate: float) -> dict:
+        settings, cards = self.settings, self.cards
+        self.losses.train()
         torch.manual_seed(settings.seed + step)  # dropout, where a model has any
-        wanted = range(
-            step * settings.rows_per_step, (step + 1) * settings.rows_per_step
-        )
-        rows = [self.rows[self._row(place)] for place in wanted]
-        batches = [
-            tokens.collate(rows[first : first + settings.micro_batch])
-            for first in range(0, len(rows), settings.micro_batch)
-        ]
+        rows = self._rows(step)
+        batch = tokens.collate(rows)
         # none where all rows of a step are prompt: its gradient is zero, and no division by it
-        counted = sum(int((b["labels"] != tokens.IGNORED).sum()) for b in batches) or 1
-        total = 0.0
-        for batch in batches:
-            loss = nll(self.model, batch)
-            (loss / counted).backward()
+        counted = int((batch["labels"] != tokens.IGNORED).sum()) or 1
+        own = {name: cards.share(array) for name, array in batch.items()}
+        size, total, norm = len(own["labels"]), 0.0, 0.0
+        for first in range(0, size, self.micro_batch):
+            last = first + self.micro_batch
+            part = {name: array[first:last] for name, array in own.items()}
+            with offloaded(settings.offload_activations, self.model):
+                loss = self.spread(**on_device(part, self.model.device)).sum()
             total += loss.item()
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.optimiser.parameters.values(), settings.clip_norm
-        ).item()
+            # gradients of several cards are averaged, and what counts is their sum
+            loss = loss * cards.count / counted
+            if settings.step_in_backward:
+                norm = self.optimiser.backward(loss, rate, settings.clip_norm)
+            else:
+                loss.backward()
+                if size > self.micro_batch:
+                    self.optimiser.accumulate()
+        total = cards.sum(total)
+        if not settings.step_in_backward:
+            norm = self.optimiser.norm()
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise ValueError(
                 f"the loss or its gradient is no number at step {step + 1} (loss "
                 f"{total / counted}, norm {norm}); take a lower learning_rate"
             )
-        rate = learning_rate(settings, step, self.steps)
-        self.optimiser.step(rate)
+        if not settings.step_in_backward:
+            self.optimiser.step(rate, clip_scale(norm, settings.clip_norm))
         self.tokens += sum(sum(row["lengths"]) for row in rows)
-        return round(total / counted, 6), round(norm, 6), rate
-
-    def _row(self, place: int) -> int:
-        """The row at a place in the endless sequence of epochs."""
-        epoch, place = divmod(place, len(self.rows))
-        return int(order(self.settings.seed, epoch, len(self.rows))[place])
-
-    @torch.inference_mode()
-    def _validate(self, out: Path) -> None:
-        if self.held_out is None:
-            return
-        self.model.eval()
-        total = counted = 0.0
-        size = self.settings.micro_batch
-        some = min(self.settings.validation_rows, len(self.held_out))
-        spread = [k * len(self.held_out) // some for k in range(some)]
-        for first in range(0, some, size):
-            part = spread[first : first + size]
-            batch = tokens.collate([self.held_out[index] for index in part])
-            total += nll(self.model, batch).item()
-            counted += int((batch["labels"] != tokens.IGNORED).sum())
-        self.validation.append(
-            {
-                "step": self.optimiser.steps,
-                "tokens": self.tokens,
-                "loss": round(total / (counted or 1), 6),
-            }
-        )
-        write_jsonl(out / "validation.jsonl", self.validation)
-
-    def _trainable(self) -> dict[str, torch.Tensor]:
-        return dict(self.optimiser.parameters)
-
-    def _checkpoint(self, folder: Path) -> None:
-        checkpoints.save(
-            folder,
-            self.optimiser.steps,
-            {"weights": self._trainable(), "moments": self.optimiser.state()},
-            {
-                "steps": self.optimiser.steps,
-                "tokens": self.tokens,
-                "seconds": self.seconds,
-                "metrics": self.metrics,
-                "validation": self.validation,
-            },
-        )
+        return {
+            "step": step + 1,
+            "tokens": self.tokens,
+            "loss": round(total / counted, 6),
+            "learning_rate": rate,
+            "grad_norm": round(norm, 6),
+        }
 
     @torch.no_grad()
-    def _resume(self, folder: Path) -> None:
+    def look(self, step: int) -> float:
+        """The loss of a step's rows, in nats a token; nothing is learnt."""
+        self.losses.eval()
+        batch = tokens.collate(self._rows(step))
+        total = 0.0
+        for first in range(0, self.settings.rows_per_step, self.micro_batch):
+            last = first + self.micro_batch
+            part = {name: array[first:last] for name, array in batch.items()}
+            total += self.losses(**on_device(part, self.model.device)).sum().item()
+        return total / (int((batch["labels"] != tokens.IGNORED).sum()) or 1)
+
+    def _rows(self, step: int) -> list[dict]:
+        """The rows of a step, from their place in the endless sequence of epochs."""
+        size, seed = len(self.rows), self.settings.seed
+        first = step * self.settings.rows_per_step
+        return [
+            self.rows[int(order(seed, place // size, size)[place % size])]
+            for place in range(first, first + self.settings.rows_per_step)
+        ]
+
+    def _shown(
+        self, watch: Callable[[Path], None]
+    ) -> contextlib.AbstractContextManager[Progress | None]:
+        if not self.cards.first:
+            return contextlib.nullcontext()
+        values = self.settings.as_json()
+        return Progress(self.out, self.steps, self.metrics, values, watch)
+
+    def _validate(self, progress: Progress | None) -> None:
+        """Measure the validation rows; keep the weights if they are the best, and may be asked."""
+        so_far = {"step": self.optimiser.steps, "tokens": self.tokens}
+        figures = self.validation.measure(
+            self.losses, self.tokenizer, self.micro_batch, so_far
+        )
+        if figures is None:
+            return
+        if self.settings.patience and figures is self.validation.best:
+            self.best.save(self.optimiser.steps, {"weights": self._trainable()}, so_far)
+        if progress:
+            self.validation.write(self.out / "validation.jsonl")
+            progress.validated(figures)
+
+    def _trainable(self) -> dict[str, torch.Tensor]:
+        """The weights that learn; of a sharded model this card's part."""
+        return {name: local(p) for name, p in self.optimiser.parameters.items()}
+
+    def _checkpoint(self) -> None:
+        tensors = {"weights": self._trainable(), "moments": self.optimiser.state()}
+        state = {
+            "optimiser": self.optimiser.progress(),
+            "micro_batch": self.micro_batch,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+            "metrics": self.metrics,
+            "validation": self.validation.entries,
+        }
+        self.checkpoints.save(self.optimiser.steps, tensors, state)
+
+    @torch.no_grad()
+    def _resume(self) -> None:
         """Take the newest whole checkpoint up, if there is one."""
-        if (found := checkpoints.newest(folder)) is None:
+        if (found := self.checkpoints.newest()) is None:
             return
         tensors, state = found
-        for name, parameter in self._trainable().items():
-            parameter.copy_(tensors["weights"][name])
-        self.optimiser.restore(tensors["moments"], state["steps"])
+        self._take(tensors["weights"])
+        self.optimiser.restore(tensors["moments"], state["optimiser"])
+        self.micro_batch = state["micro_batch"]
         self.tokens, self.seconds = state["tokens"], state["seconds"]
-        self.metrics, self.validation = state["metrics"], state["validation"]
-        tqdm.write(f"going on from step {state['steps']} of {self.steps}")
+        self.metrics = state["metrics"]
+        self.validation.entries = state["validation"]
+        if self.cards.first:
+            tqdm.write(f"going on from step {self.optimiser.steps} of {self.steps}")
 
-    def save(self, out: Path) -> None:
+    @torch.no_grad()
+    def _take(self, weights: dict[str, torch.Tensor]) -> None:
+        for name, parameter in self._trainable().items():
+            parameter.copy_(weights[name])
+
+    def _take_best(self) -> None:
+        if self.settings.patience and self.validation.entries:
+            self._take(self.best.newest()[0]["weights"])
+
+    def save(self) -> None:
         """Write the final model; adapters are kept beside and merged into its weights."""
+        state = whole(self.model) if self.settings.shard else None
+        if not self.cards.first:
+            return
         model = self.model
-        if self.settings.method == "lora":
-            model.save_pretrained(out / "adapter")
+        if self.settings.method != "full":
+            model.save_pretrained(self.out / "adapter")
             model = adapters.merge(model, self.settings.seed)
-        model.save_pretrained(out)
+        model.save_pretrained(self.out, state_dict=state)
+        self.tokenizer.save_pretrained(self.out)
 
 
-def _model_card(settings: Settings, counts: dict) -> str:
-    values = "\n".join(f"| {k} | {v} |" for k, v in _as_json(settings).items())
-    held_out = counts["validation_loss"]
-    change = f"{held_out[0]:.4f} -> {held_out[1]:.4f}" if held_out else "not measured"
-    return f"""# {Path(settings.out).name}
+@dataclass(frozen=True)
+class _Planning:
+    """What a run would need: memory by part, tokens, operations, hours."""
 
-A causal language model fine-tuned with cosmosage from `{settings.base}`, under the licence
-of that model. The documents that it read, each with its licence, are those of
-`{settings.data}`.
-
-| figure | value |
-|---|---|
-| steps | {counts["steps"]} |
-| tokens read | {counts["tokens"]} |
-| seconds | {counts["seconds"]} |
-| loss in training, nats a token, last tenth of the steps | {counts["loss"]} |
-| loss on validation rows, nats a token, before -> after | {change} |
-
-| setting | value |
-|---|---|
-{values}
-"""
+    settings: tyro.conf.OmitArgPrefixes[Settings]
+    card: str | None = None
+    """A graphics card by name; by default the device at hand."""
+    json: bool = False
+    """Print one JSON object."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command: one option a setting; what is not given keeps its default."""
-    parser = argparse.ArgumentParser(
-        prog="python fine_tune.py",
-        description="Fine-tune a causal language model; the same command resumes.",
-        argument_default=argparse.SUPPRESS,
-    )
-    parser.add_argument(
-        "--base", required=True, help="folder of the model to start from"
-    )
-    parser.add_argument(
-        "--data",
-        required=True,
-        type=Path,
-        help="folder of packed tokens, or JSON lines with a text a line",
-    )
-    parser.add_argument(
-        "--out", required=True, type=Path, help="folder of the new model"
-    )
-    parser.add_argument("--method", choices=("full", "lora"))
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--sequence-length", type=int, help="tokens a row")
-    parser.add_argument("--epochs", type=float, help="passes over the data")
-    parser.add_argument("--max-tokens", type=int, help="end after so many tokens")
-    parser.add_argument("--rows-per-step", type=int)
-    parser.add_argument("--micro-batch", type=int, help="rows at once: memory, speed")
-    parser.add_argument("--checkpoint-minutes", type=float)
-    parser.add_argument("--seed", type=int)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    planning = given[:1] == ["plan"]
+    kind = _Planning if planning else Settings
     try:
-        counts = fine_tune(Settings(**vars(parser.parse_args(arguments))))
+        default = (
+            _Planning(Settings(tyro.MISSING, UNSAID, UNSAID)) if planning else None
+        )
+        asked = tyro.cli(
+            kind,
+            default=default,
+            prog="python fine_tune.py" + " plan" * planning,
+            description=None if planning else "Fine-tune; the same command resumes.",
+            args=given[planning:],
+        )
+        if isinstance(asked, _Planning):
+            planned = plan(asked.settings, asked.card)
+            print(planned.as_json() if asked.json else planned)
+            return 0
+        counts = fine_tune(asked)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"fine_tune: {error}", file=sys.stderr)
         return 2

@@ -18,7 +18,7 @@ import pandas as pd
 from IPython.display import HTML
 from matplotlib.axes import Axes
 
-from cosmosage import books, latex, plots, report, views
+from cosmosage import books, latex, ledger, plots, report, views
 from cosmosage import listing as listings
 from cosmosage.corpus.contamination import overlap_sentence
 from cosmosage.documents import (
@@ -64,6 +64,10 @@ class Scale:
     """Ends training after so many tokens."""
     trial_tokens: int
     """That each way of chunking is tried with; 0: none is."""
+    sweep_trials: int
+    """Settings that are tried."""
+    sweep_tokens: int
+    """That each is tried with."""
     gradient_checkpointing: bool
     held_out: float
     """Share of the documents in validation and test together."""
@@ -95,6 +99,8 @@ SCALES = {
         epochs=2,
         max_tokens=36_000,  # three minutes on two cores
         trial_tokens=6_144,
+        sweep_trials=4,
+        sweep_tokens=4_096,
         gradient_checkpointing=False,
         held_out=0.4,  # of some 30 documents, so that 6 are left to judge by
         biopsies=8,
@@ -117,6 +123,8 @@ SCALES = {
         epochs=1,
         max_tokens=None,
         trial_tokens=0,
+        sweep_trials=6,
+        sweep_tokens=500_000,
         gradient_checkpointing=True,
         held_out=0.04,
         biopsies=8,
@@ -179,6 +187,17 @@ class Run:
         )
         values = {name: getattr(self.scale, name) for name in shared.split()}
         return values | {"base": self.base, "data": self / "tokens", "out": self.tuned}
+
+    def trial(self, name: str) -> dict[str, Any]:
+        """The same for a short run of one row a step, in a folder of its own."""
+        return self.training | {
+            "out": self / name,
+            "max_tokens": self.scale.sweep_tokens,
+            "rows_per_step": 1,
+            "micro_batch": 1,
+            "validations": 2,
+            "validation_rows": 4,
+        }
 
     @property
     def ask(self) -> list[str]:
@@ -362,23 +381,42 @@ def chunkings(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 def plan_table(plan: Any) -> pd.DataFrame:
     """A plan of ``fine_tune.plan`` for people: memory by part, work, time, and whether it fits."""
+    return views.table([{"what": what, "value": value} for what, value in plan.lines()])
+
+
+def sweep_table(result: dict[str, Any]) -> pd.DataFrame:
+    """The trials of a sweep, the best first, and what the winner gains with other seeds.
+
+    Args:
+        result: what ``sweeps.sweep`` gave.
+    """
+    trials = [t for t in result["trials"] if t["bits_per_byte"] is not None]
+    ranked = sorted(trials, key=lambda trial: (trial["pruned"], trial["bits_per_byte"]))
     rows = [
-        {"what": part, "value": f"{gib:.2f} GiB"}
-        for part, gib in plan.memory_gib.items()
+        {name: f"{value:.3g}" for name, value in trial["values"].items()}
+        | {
+            "bits per byte": f"{trial['bits_per_byte']:.4f}",
+            "": f"pruned at step {trial['steps']}" if trial["pruned"] else "",
+        }
+        for trial in ranked
     ]
-    verdict = "fits" if plan.fits else f"does not fit: {plan.advice}"
-    rows += [
-        {"what": "peak", "value": f"{plan.peak_gib:.2f} GiB, estimated"},
-        {"what": plan.card, "value": f"{plan.available_gib:.1f} GiB: {verdict}"},
-        {
-            "what": "weights trained",
-            "value": f"{plan.trainable:,} of {plan.parameters:,}",
-        },
-        {"what": "tokens to read", "value": f"{plan.tokens:,}"},
-        {"what": "work", "value": f"{plan.flops:.2e} floating-point operations"},
-        {"what": "time", "value": f"{60 * plan.hours:.1f} minutes, estimated"},
-    ]
+    if result["interval"] is not None:
+        low, high = result["interval"]
+        inside = "inside the noise" if low <= 0 <= high else "more than luck"
+        rows.append(
+            dict.fromkeys(result["winner"], "")
+            | {
+                "bits per byte": f"{-result['gain']:+.4f}",
+                "": f"winner against first, {len(result['first'])} other seeds: "
+                f"{-high:+.4f} to {-low:+.4f}, {inside}",
+            }
+        )
     return views.table(rows)
+
+
+def history(run: Run) -> pd.DataFrame:
+    """All trainings of a run's folder, each with its data by hash, recipe and figures."""
+    return views.table(ledger.read(run.tuned.parent / "HISTORY.md"))
 
 
 # --- previews ----------------------------------------------------------------

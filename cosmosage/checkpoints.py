@@ -6,14 +6,18 @@ Only the newest is kept: the price is that one cannot go back further than one.
 """
 
 import hashlib
+import math
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from tqdm.auto import tqdm
 
+from cosmosage.cards import Cards
 from cosmosage.documents import read_json, write_json
 
 _MANIFEST = "checkpoint.json"
@@ -25,7 +29,11 @@ def _sha256(path: Path) -> str:
 
 
 def save(
-    folder: Path, step: int, tensors: dict[str, dict[str, torch.Tensor]], state: dict
+    folder: Path,
+    step: int,
+    tensors: dict[str, dict[str, torch.Tensor]],
+    state: dict,
+    wait: Callable[[], None] = lambda: None,
 ) -> Path:
     """Write ``folder/step-<step>``, then remove the checkpoints before it.
 
@@ -34,6 +42,8 @@ def save(
         step: how many optimiser steps were made.
         tensors: one safetensors file a name: ``{"weights": {...}, "moments": {...}}``.
         state: what else is needed to go on; JSON.
+        wait: is called before the older ones are removed; where parts of a checkpoint lie in
+            several folders, until all of them are written.
 
     Raises:
         OSError: no room, or not writable; the checkpoint before is untouched.
@@ -66,20 +76,30 @@ def save(
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+    wait()
     for old in folder.glob("step-*"):
         if old != target:
             shutil.rmtree(old)
     return target
 
 
-def newest(folder: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict] | None:
+def newest(
+    folder: Path, most: float = math.inf
+) -> tuple[dict[str, dict[str, torch.Tensor]], dict] | None:
     """The newest whole checkpoint: its tensors and state; None if there is none.
 
     Leftovers of writes that were cut off are removed.
+
+    Args:
+        folder: where a run's checkpoints lie.
+        most: steps that it may be of.
     """
     for leftover in folder.glob(".step-*.part"):
         shutil.rmtree(leftover)
-    for path in sorted(folder.glob("step-*"), reverse=True):
+    there = {path: int(path.name[5:13]) for path in folder.glob("step-*")}
+    for path in sorted(there, reverse=True):
+        if there[path] > most:
+            continue
         if (manifest := _whole(path)) is not None:
             tensors = {
                 name.removesuffix(".safetensors"): load_file(path / name)
@@ -97,3 +117,61 @@ def _whole(path: Path) -> dict | None:
         return manifest if all(_sha256(path / n) == h for n, h in hashes) else None
     except (FileNotFoundError, ValueError, KeyError):
         return None
+
+
+class Checkpoints:
+    """A run's checkpoints in a folder: one for all cards, or of each card its part.
+
+    Args:
+        folder: where they lie.
+        cards: that train together.
+        shard: whether each keeps a part of the model; all have to be there again to go on.
+    """
+
+    def __init__(self, folder: Path, cards: Cards, shard: bool) -> None:
+        self.cards, self.shard = cards, shard
+        self.folder = folder / f"card-{cards.index}" if shard else folder
+
+    def save(self, step: int, tensors: dict[str, dict], state: dict) -> None:
+        """Write that of a step; the ones before it are there until all parts are written."""
+        if self.shard:
+            save(self.folder, step, tensors, {"step": step} | state, self.cards.wait)
+        elif self.cards.first:
+            save(self.folder, step, tensors, {"step": step} | state)
+        self.cards.wait()
+
+    def newest(self) -> tuple[dict[str, dict[str, torch.Tensor]], dict] | None:
+        """The newest that all cards have whole; None if there is none."""
+        found = newest(self.folder)
+        own = found[1]["step"] if found else 0
+        if (agreed := self.cards.least(own)) < own:
+            found = newest(self.folder, agreed)
+        return found if agreed else None
+
+
+def make_way(out: Path, key: str) -> None:
+    """Keep a run with other settings that is in the way, and take back one with these.
+
+    Nothing that took hours is overwritten. The settings move last: a folder with them is
+    asked again whose run it holds, if this is cut off.
+
+    Args:
+        out: folder of a run.
+        key: of the run that is to come, which stands in its ``settings.json``.
+    """
+    settings = out / "settings.json"
+    if settings.is_file() and (old := read_json(settings)["key"]) != key:
+        aside = out.with_name(f"{out.name}.{old}")
+        aside.mkdir(exist_ok=True)
+        for path in sorted(out.iterdir(), key=lambda path: path == settings):
+            if path.name != ".lock":
+                path.rename(aside / path.name)
+        tqdm.write(f"{out} held a run with other settings or data; it's now in {aside}")
+    before = out.with_name(f"{out.name}.{key}")
+    if not settings.is_file() and before.is_dir():
+        for path in sorted(
+            before.iterdir(), key=lambda path: path.name == settings.name
+        ):
+            path.rename(out / path.name)
+        before.rmdir()
+        tqdm.write(f"{before} held a run with these settings; it is back in {out}")

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import importlib.util
 import re
+import resource
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from transformers import (
     StoppingCriteriaList,
     TextIteratorStreamer,
 )
+from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from cosmosage.documents import finish, finished, fingerprint
 
@@ -52,6 +54,13 @@ def working_dtype() -> torch.dtype:
         has = torch.cpu.get_capabilities()
         native = has.get("avx512_bf16", False) or has.get("amx_bf16", False)
     return torch.bfloat16 if native else torch.float32
+
+
+def peak_memory() -> int:
+    """Bytes that this process has had at most: on the card, or resident where there is none."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts kB
 
 
 def sample_base(folder: Path) -> Path:
@@ -104,13 +113,16 @@ def sample_base(folder: Path) -> Path:
 
 
 def load(
-    name: str | Path, dtype: torch.dtype | None = None
+    name: str | Path,
+    dtype: torch.dtype | None = None,
+    quantisation: QuantizationConfigMixin | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model, ready to read, and its tokenizer.
 
     Args:
         name: a folder that ``save_pretrained`` wrote, or a name on the model hub.
         dtype: number format of the weights; by default what the device computes well.
+        quantisation: how the weights of linear layers are kept, if in fewer bits.
 
     Returns:
         The model in evaluation mode on the device, and the tokenizer, which has a padding
@@ -128,8 +140,10 @@ def load(
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation="sdpa",
+            quantization_config=quantisation,
+            device_map={"": device()},
         )
-    return model.to(device()).eval(), load_tokenizer(name)
+    return model.eval(), load_tokenizer(name)
 
 
 @contextlib.contextmanager

@@ -1,47 +1,47 @@
 """What a fine-tune will need, told before any weight is loaded.
 
-The activations that a backward pass keeps are counted, not guessed: the real model class is
-run under fake tensors, which have shapes and no memory, with two and with four layers, and
-the difference is carried on to all of them. What is not counted (kernels' work space, the
-allocator's holes) is covered by a reserve, so that the plan is of the order of the truth and
-on the safe side of it.
+Memory is traced (``tracing``), work is counted, and time is that work at a stated share of what
+the card can do at most. The plan leaves a reserve for what a trace does not see.
 """
 
-import copy
-import os
+import dataclasses
+import json
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
+import psutil
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.multiprocessing.reductions import StorageWeakRef
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoConfig
 
-from cosmosage import models
+from cosmosage import models, tracing
+from cosmosage.optimiser import STATE_BYTES
+from cosmosage.settings import Settings
+from cosmosage.tracing import Recipe
 
 GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Card:
-    """A device: its memory, and what it computes at most."""
+    """A device: its memory, and what it computes and draws at most, from the maker's data sheet."""
 
     memory_gib: float
     flops: float
-    """Dense bf16 operations a second, from the maker's data sheet."""
+    """Dense bf16 operations a second."""
+    watts: float | None = None
+    """None where it is not known."""
 
 
 CARDS = {
-    "RTX A6000": Card(48, 154.8e12),
-    "RTX 4090": Card(24, 165.2e12),
-    "A100 80GB": Card(80, 312e12),
-    "H100": Card(80, 989e12),
+    "RTX A6000": Card(48, 154.8e12, 300),
+    "RTX 4090": Card(24, 165.2e12, 450),
+    "A100 80GB": Card(80, 312e12, 400),
+    "H100": Card(80, 989e12, 700),
 }
 EFFICIENCY = 0.5
 """Share of a card's peak that a training step reaches: 40-60 % is common for 1-10 B models."""
-RESERVE_GIB = 0.7
-"""The framework itself, work space of kernels, holes of the allocator."""
+RESERVE_GIB = 1.0
+"""The framework itself on the device, work space of kernels, holes of the allocator."""
 
 
 @dataclass(frozen=True)
@@ -50,47 +50,81 @@ class Plan:
 
     card: str
     available_gib: float
+    """Of the device."""
+    reserve_gib: float
+    """That is left for what the trace does not see."""
     parameters: int
     trainable: int
     memory_gib: dict[str, float]
-    """By part: weights, gradients, optimiser, activations, logits, reserve."""
-    tokens: int
-    flops: float
-    hours: float
+    """At the peak of a step, by part: weights, gradients, optimiser, activations, logits."""
+    phase: str
+    """Of a step, in which that peak is."""
+    tokens: int | None
+    """That the run reads; None where neither data nor ``max_tokens`` say."""
+    tokens_per_step: int
+    flops_per_token: float
+    tokens_per_second: float
+    """At ``efficiency``."""
+    efficiency: float
+    hours: float | None
+    energy_kwh: float | None
+    """Of the card at its full draw."""
     advice: str
     """What to change, if it does not fit."""
 
     @property
     def peak_gib(self) -> float:
-        """All parts together: they meet at the start of the backward pass."""
+        """All parts together."""
         return sum(self.memory_gib.values())
 
     @property
     def fits(self) -> bool:
-        """Whether the peak is under what the device has."""
-        return self.peak_gib < self.available_gib
+        """Whether peak and reserve are under what the device has."""
+        return self.peak_gib + self.reserve_gib < self.available_gib
+
+    def as_json(self) -> str:
+        """All of it as one JSON object."""
+        values = dataclasses.asdict(self)
+        return json.dumps(values | {"peak_gib": self.peak_gib, "fits": self.fits})
+
+    def lines(self) -> list[tuple[str, str]]:
+        """All of it for people: what, and how much."""
+        unsaid = "not said: neither data nor max_tokens"
+        known = self.tokens is not None
+        verdict = "fits" if self.fits else f"does not fit: {self.advice}"
+        lines = [(part, f"{gib:.2f} GiB") for part, gib in self.memory_gib.items()]
+        lines += [
+            ("peak", f"{self.peak_gib:.2f} GiB, in the {self.phase}"),
+            (self.card, f"{self.available_gib:.1f} GiB: {verdict}"),
+            ("weights trained", f"{self.trainable:,} of {self.parameters:,}"),
+            ("tokens a step", f"{self.tokens_per_step:,}"),
+            ("tokens to read", f"{self.tokens:,}" if known else unsaid),
+            ("work", f"{self.flops_per_token / 1e9:.2f} GFLOP a token"),
+            (
+                "speed",
+                f"{self.tokens_per_second:,.0f} tokens/s at {100 * self.efficiency:.0f} % of "
+                "what the device can do",
+            ),
+            ("time", _time(self.hours) if self.hours is not None else unsaid),
+        ]
+        if self.energy_kwh is not None:
+            lines.append(("energy", f"{self.energy_kwh:.2f} kWh"))
+        return lines
+
+    def __str__(self) -> str:
+        return "\n".join(f"{what:<18}{value}" for what, value in self.lines())
 
 
-def plan(
-    base: str | Path,
-    *,
-    method: str,
-    lora_rank: int,
-    micro_batch: int,
-    sequence_length: int,
-    gradient_checkpointing: bool,
-    tokens: int,
-    card: str | None = None,
-) -> Plan:
-    """Trace the memory of a run and estimate its time.
+def _time(hours: float) -> str:
+    return f"{hours:.1f} hours" if hours >= 2 else f"{60 * hours:.1f} minutes"
+
+
+def plan(settings: Settings, tokens: int | None, card: str | None = None) -> Plan:
+    """Trace the memory of a run, and work out its time.
 
     Args:
-        base: folder or hub name of the model; only its configuration is read.
-        method: ``full`` or ``lora``.
-        lora_rank: rank of the adapters.
-        micro_batch: rows at once.
-        sequence_length: tokens a row.
-        gradient_checkpointing: whether activations are computed again.
+        settings: of the run; of the base only its configuration is read, so that may be all
+            there is: a folder, a file of JSON, or a name on the hub.
         tokens: that the run reads.
         card: a name in ``CARDS``; by default the device at hand, whose speed is measured.
 
@@ -98,66 +132,171 @@ def plan(
         ValueError: an unknown card.
     """
     name, here = _card(card)
-    config = AutoConfig.from_pretrained(base, trust_remote_code=False)
-    # bytes a weight
-    width = 2 if card or models.working_dtype() == torch.bfloat16 else 4
-    with torch.device("meta"):
-        whole = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-    parameters = whole.num_parameters()
-    vocabulary = whole.get_output_embeddings().weight.shape[0]
-    matrices = [m.weight for m in whole.modules() if isinstance(m, torch.nn.Linear)]
-    trainable, gradient_width = parameters, width
-    if method == "lora":  # on all but the head, and in fp32
-        adapted = [w for w in matrices if w.shape[0] != vocabulary]
-        trainable, gradient_width = lora_rank * sum(sum(w.shape) for w in adapted), 4
-    kept = _activations(config, micro_batch, sequence_length, gradient_checkpointing)
-    memory = {
-        "weights": parameters * width + (trainable * 4 if method == "lora" else 0),
-        "gradients": trainable * gradient_width,
-        "optimiser": trainable * 8,  # two moments in fp32
-        "activations": kept * width / 2,
-        # the scores of every token for every word, and their gradient
-        "logits": micro_batch * sequence_length * vocabulary * width * 2,
-        "reserve": RESERVE_GIB * GIB,
-    }
+    recipe = _recipe(settings, on_card=card is not None)
+    config = AutoConfig.from_pretrained(settings.base, trust_remote_code=False)
+    traced = tracing.trace(config, recipe)
+    phase, parts = _peak(traced, recipe)
     # two operations a weight forward, two more for the gradient of what comes before, two
     # for that of the weights; attention: every token with half of the row, on average
-    passes = (6 if method == "full" else 4) + 2 * gradient_checkpointing
-    attention = config.num_hidden_layers * config.hidden_size * sequence_length
-    flops = tokens * passes * (sum(w.numel() for w in matrices) + attention)
+    passes = (6 if recipe.method == "full" else 4) + 2 * recipe.gradient_checkpointing
+    attention = config.num_hidden_layers * config.hidden_size * recipe.sequence_length
+    flops = passes * (traced.matrices + attention)
+    speed = here.flops * EFFICIENCY / flops
+    hours = None if tokens is None else tokens / speed / 3600
     return Plan(
         card=name,
         available_gib=here.memory_gib,
-        parameters=parameters,
-        trainable=trainable,
-        memory_gib={part: size / GIB for part, size in memory.items()},
+        reserve_gib=RESERVE_GIB,
+        parameters=round(traced.parameters),
+        trainable=round(traced.trainable),
+        memory_gib={part: size / GIB for part, size in parts.items()},
+        phase=phase,
         tokens=tokens,
-        flops=flops,
-        hours=flops / (here.flops * EFFICIENCY) / 3600,
+        tokens_per_step=settings.rows_per_step * settings.sequence_length,
+        flops_per_token=flops,
+        tokens_per_second=speed,
+        efficiency=EFFICIENCY,
+        hours=hours,
+        energy_kwh=(
+            hours * here.watts / 1000 if hours is not None and here.watts else None
+        ),
         advice=_advice(
-            sum(memory.values()) / GIB - here.memory_gib,
-            method,
-            micro_batch,
-            gradient_checkpointing,
+            sum(parts.values()) / GIB + RESERVE_GIB - here.memory_gib, settings
         ),
     )
 
 
-def _advice(short: float, method: str, micro_batch: int, checkpointing: bool) -> str:
+def fitted(settings: Settings, card: str | None = None) -> Settings:
+    """The settings with the method and the ways of saving memory that suit the device.
+
+    The first of these that fits, with as many rows at once as do: all weights; the same with
+    checkpoints; with moments of 8 bits as well, stepped in the backward pass; adapters; those with
+    checkpoints; and over weights of 4 bits. Each is slower than the one before, or learns less.
+
+    Args:
+        settings: of the run; what they say of those is put aside.
+        card: a name in ``CARDS``; by default the device at hand.
+
+    Raises:
+        ValueError: an unknown card, or nothing fits.
+    """
+    again = {"gradient_checkpointing": True}
+    saved = again | {"optimiser_states": "8bit", "step_in_backward": True}
+    choices: list[dict] = [
+        {"method": "full"},
+        {"method": "full"} | again,
+        {"method": "full"} | saved,
+        {"method": "full"} | saved | {"offload_activations": True},
+        {"method": "lora"},
+        {"method": "lora"} | again,
+        {"method": "qlora"} | again,
+    ]
+    for choice in choices:
+        changed = {
+            "gradient_checkpointing": False,
+            "offload_activations": False,
+            "optimiser_states": "fp32",
+            "step_in_backward": False,
+        } | choice
+        # a step in the backward pass has no second part
+        least = settings.rows_per_step if changed["step_in_backward"] else 1
+        chosen = dataclasses.replace(settings, **changed, micro_batch=least)
+        planned = plan(chosen, None, card)
+        if not planned.fits:
+            continue
+        rows = settings.rows_per_step
+        while rows > least:
+            more = dataclasses.replace(chosen, micro_batch=rows)
+            if plan(more, None, card).fits:
+                return more
+            rows //= 2
+        return chosen
+    raise ValueError(
+        f"nothing fits {planned.card}, which has {planned.available_gib:.1f} GiB: adapters over "
+        f"4 bits take {planned.peak_gib:.1f} GiB; take a shorter sequence_length or a smaller base"
+    )
+
+
+def _recipe(settings: Settings, on_card: bool) -> Recipe:
+    """What the memory depends on.
+
+    Args:
+        settings: of the run.
+        on_card: whether it is planned for another device than the one at hand.
+    """
+    return Recipe(
+        micro_batch=min(settings.micro_batch, settings.rows_per_step),
+        sequence_length=settings.sequence_length,
+        method=settings.method,
+        lora_rank=settings.lora_rank,
+        adapter=settings.adapter,
+        gradient_checkpointing=settings.gradient_checkpointing,
+        offload_activations=settings.offload_activations,
+        compiled=settings.compile,
+        step_in_backward=settings.step_in_backward,
+        accumulated=settings.rows_per_step > settings.micro_batch,
+        state_bytes=STATE_BYTES[settings.optimiser_states],
+        dtype=torch.bfloat16 if on_card else models.working_dtype(),
+        in_parts=on_card or torch.cuda.is_available(),
+    )
+
+
+def _peak(traced: tracing.Traced, recipe: Recipe) -> tuple[str, dict[str, float]]:
+    """The phase of a step that takes most, and its bytes by part."""
+    width = (recipe.dtype if recipe.method == "full" else recipe.adapter_dtype).itemsize
+    sums = 4 * traced.trainable if recipe.accumulated else 0
+    phases = {
+        phase: {
+            "gradients": parts["gradients"] + sums,
+            "activations": parts["activations"],
+            "logits": parts["logits"],
+        }
+        for phase, parts in traced.phases.items()
+    }
+    if not recipe.step_in_backward:
+        phases["step of the optimiser"] = {
+            "gradients": sums or width * traced.trainable,
+            "activations": tracing.work_of_a_step(recipe, traced.largest),
+            "logits": 0.0,
+        }
+    phase = max(phases, key=lambda name: sum(phases[name].values()))
+    return (
+        phase,
+        {
+            "weights": traced.weights,
+            "optimiser": traced.trainable * recipe.state_bytes,
+        }
+        | phases[phase],
+    )
+
+
+def _advice(short: float, settings: Settings) -> str:
+    """What to change where so many GiB are missing."""
     if short < 0:
         return ""
     changes = []
-    if micro_batch > 1:
-        changes.append(f"micro_batch={micro_batch // 2} at equal rows_per_step")
-    if not checkpointing:
+    if settings.micro_batch > 1 and not settings.step_in_backward:
+        changes.append(
+            f"micro_batch={settings.micro_batch // 2} at equal rows_per_step"
+        )
+    if not settings.gradient_checkpointing:
         changes.append("gradient_checkpointing=True")
-    if method == "full":
+    elif not settings.offload_activations:
+        changes.append("offload_activations=True")
+    if settings.method == "full":
+        if settings.optimiser_states == "fp32":
+            changes.append('optimiser_states="8bit"')
+        if not settings.step_in_backward:
+            changes.append("step_in_backward=True")
         changes.append('method="lora"')
+    elif settings.method == "lora":
+        changes.append('method="qlora"')
     changes.append("a shorter sequence_length, or a smaller base")
     return f"{short:.1f} GiB too much: " + "; or ".join(changes)
 
 
 def _card(card: str | None) -> tuple[str, Card]:
+    """A device by name, or the one at hand."""
     if card is not None:
         if card not in CARDS:
             raise ValueError(f"unknown card {card!r}; known are {', '.join(CARDS)}")
@@ -166,10 +305,10 @@ def _card(card: str | None) -> tuple[str, Card]:
         properties = torch.cuda.get_device_properties(0)
         known = next((c for n, c in CARDS.items() if n in properties.name), None)
         flops = known.flops if known else _measured_flops()
-        return properties.name, Card(properties.total_memory / GIB, flops)
-    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        size = properties.total_memory / GIB
+        return properties.name, Card(size, flops, known.watts if known else None)
     name = f"this processor, {torch.get_num_threads()} threads"
-    return name, Card(pages / GIB, _measured_flops())
+    return name, Card(psutil.virtual_memory().available / GIB, _measured_flops())
 
 
 def _measured_flops() -> float:
@@ -183,62 +322,3 @@ def _measured_flops() -> float:
         product.sum().item()  # a GPU answers before it is done
         times.append(time.perf_counter() - start)
     return 5 * 2 * 1024**3 / min(times)
-
-
-def _activations(
-    config: PretrainedConfig, micro_batch: int, length: int, checkpointing: bool
-) -> float:
-    """Bytes that all layers keep for the backward pass, in bf16, without the logits."""
-    two, four = (
-        saved_bytes(config, layers, micro_batch, length, checkpointing)
-        for layers in (2, 4)
-    )
-    kept = two + (config.num_hidden_layers - 2) * (four - two) / 2
-    if checkpointing:  # one layer at a time is whole again
-        kept += saved_bytes(config, 1, micro_batch, length, False)
-    return kept
-
-
-def saved_bytes(
-    config: PretrainedConfig,
-    layers: int,
-    micro_batch: int,
-    length: int,
-    checkpointing: bool,
-) -> int:
-    """Trace one forward pass under fake tensors and count what it keeps.
-
-    Args:
-        config: of the model.
-        layers: how many of its layers to build.
-        micro_batch: rows.
-        length: tokens a row.
-        checkpointing: whether only each layer's input is kept.
-
-    Returns:
-        Bytes of the distinct storages, weights left out, that autograd saves in bf16.
-    """
-    small = copy.deepcopy(config)
-    small.num_hidden_layers = layers
-    if getattr(small, "layer_types", None):
-        small.layer_types = small.layer_types[:layers]
-    kept: dict[StorageWeakRef, int] = {}
-    with FakeTensorMode():
-        model = AutoModelForCausalLM.from_config(
-            small, dtype=torch.bfloat16, attn_implementation="sdpa"
-        )
-        model.train()
-        if checkpointing:
-            model.activation_checkpointing_enable()
-        weights = {StorageWeakRef(p.untyped_storage()) for p in model.parameters()}
-
-        def keep(tensor: torch.Tensor) -> torch.Tensor:
-            storage = tensor.untyped_storage()
-            if (reference := StorageWeakRef(storage)) not in weights:
-                kept[reference] = storage.nbytes()
-            return tensor
-
-        ids = torch.zeros((micro_batch, length), dtype=torch.long)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        return sum(kept.values()) + hidden.untyped_storage().nbytes()

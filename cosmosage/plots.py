@@ -6,12 +6,13 @@ drawn open and grey, so that it cannot be taken for a gain.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import DisplayHandle, display
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -21,6 +22,8 @@ from cosmosage.documents import read_documents, read_jsonl
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"
 """Okabe and Ito's, which colour-blind readers tell apart; they differ in grey too."""
+SOURCES = (BLUE, ORANGE, "#56b4e9", "#f0e442", "#009e73", "#cc79a7")
+"""Of as many sources of documents; more than six begin anew."""
 
 
 def axes(ax: Axes | None, width: float = 7, height: float = 3.2) -> Axes:
@@ -44,7 +47,7 @@ def lengths(files: Sequence[Path], ax: Axes | None = None) -> Axes:
         list(words.values()),
         bins=edges,
         stacked=True,
-        color=[BLUE, ORANGE][: len(words)],
+        color=[SOURCES[place % len(SOURCES)] for place in range(len(words))],
         label=[f"{name} ({len(counts)})" for name, counts in words.items()],
     )
     ax.set(xscale="log", xlabel="length / words", ylabel="documents")
@@ -195,6 +198,86 @@ def loss(folder: Path, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="tokens read", ylabel="loss / nats per token")
     ax.legend(frameon=False)
     return ax
+
+
+def rates(lines: Sequence[dict[str, float]], ax: Axes | None = None) -> Axes:
+    """What the loss gains as the learning rate grows from step to step, and a rate below the best.
+
+    Where the smoothed loss is least the rate is about to throw the model off; a tenth of it is a
+    usual first choice.
+
+    Args:
+        lines: what ``fine_tune.rate_range`` gave.
+    """
+    ax = axes(ax)
+    tried = [line["learning_rate"] for line in lines]
+    changes = [line["change"] for line in lines]
+    ax.plot(tried, changes, ".", color=GREY, label="a step")
+    smoothed = [line["smoothed"] for line in lines]
+    ax.plot(tried, smoothed, color=BLUE, label="smoothed")
+    choice = tried[int(np.argmin(smoothed))] / 10
+    ax.axvline(
+        choice, color=ORANGE, ls="--", label=f"{choice:.1e}: a tenth of the best"
+    )
+    ylabel = "loss against the base / nats per token"
+    ax.set(xscale="log", xlabel="learning rate", ylabel=ylabel)
+    ax.legend(frameon=False)
+    return ax
+
+
+def sweep(result: dict[str, Any], ax: Axes | None = None) -> Axes:
+    """The trials of a sweep by their rate, beside what luck does.
+
+    Args:
+        result: what ``sweeps.sweep`` gave.
+    """
+    ax = axes(ax)
+    if result["first"]:
+        low, high = min(result["first"]), max(result["first"])
+        ax.axhspan(low, high, color=GREY, alpha=0.2, lw=0)
+        label = f"first trial, {len(result['first'])} other seeds"
+        ax.plot([], [], color=GREY, alpha=0.4, lw=6, label=label)
+    trials = [t for t in result["trials"] if t["bits_per_byte"] is not None]
+    for pruned, label in ((False, "to the end"), (True, "pruned")):
+        some = [trial for trial in trials if trial["pruned"] == pruned]
+        ax.scatter(
+            [trial["values"]["learning_rate"] for trial in some],
+            [trial["bits_per_byte"] for trial in some],
+            facecolors="none" if pruned else BLUE,
+            edgecolors=GREY if pruned else BLUE,
+            label=label,
+        )
+    rate = result["winner"]["learning_rate"]
+    if result["again"]:
+        ax.scatter(
+            [rate] * len(result["again"]),
+            result["again"],
+            marker="x",
+            color=ORANGE,
+            label="winner, the same seeds",
+        )
+    ax.set(xscale="log", xlabel="learning rate", ylabel="bits per byte")
+    ax.legend(frameon=False)
+    return ax
+
+
+def live(draw: Callable[[Path], Axes]) -> Callable[[Path], None]:
+    """A plot of a folder that is drawn anew in its place in the cell, whenever it is asked for.
+
+    Args:
+        draw: of the folder: ``loss``.
+    """
+    shown: list[DisplayHandle] = []
+
+    def show(folder: Path) -> None:
+        figure = draw(folder).figure
+        plt.close(figure)  # or the cell would show it once more at its end
+        if shown:
+            shown[0].update(figure)
+        else:
+            shown.append(display(figure, display_id=True))
+
+    return show
 
 
 STATUSES = {

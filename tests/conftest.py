@@ -18,6 +18,44 @@ def one_thread() -> None:
         torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A tiny model, wide enough for moments of 8 bits and weights of 4."""
+    # here, since most tests hold no model
+    from tests.tiny import tiny_model  # pylint: disable=import-outside-toplevel
+
+    return tiny_model(tmp_path_factory.mktemp("model") / "base", width=64)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Packed rows for it."""
+    # here, since most tests hold no model
+    from tests.runs import packed  # pylint: disable=import-outside-toplevel
+
+    return packed(tmp_path_factory.mktemp("data"))
+
+
+def _working_in(monkeypatch, dtype: str) -> None:
+    """Take a number format for what the device computes well."""
+    # here, since most tests hold no model
+    from cosmosage import models  # pylint: disable=import-outside-toplevel
+
+    monkeypatch.setattr(models, "working_dtype", lambda: getattr(models.torch, dtype))
+
+
+@pytest.fixture
+def fp32(monkeypatch):
+    """Models are loaded in fp32."""
+    _working_in(monkeypatch, "float32")
+
+
+@pytest.fixture
+def bf16(monkeypatch):
+    """Models are loaded in bf16."""
+    _working_in(monkeypatch, "bfloat16")
+
+
 def pytest_configure():
     """Take Ctrl-C in, also where a shell that runs this in its background lets nothing through."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,15 +1,13 @@
-"""Training against HF Trainer, against itself, and through kills, full locks and bad input."""
+"""Training against itself, and through kills, full locks and bad input."""
 
+import dataclasses
 import json
 import math
-import multiprocessing
 import os
-import random
 import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +16,17 @@ import pytest
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
-from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import SequentialSampler
-from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch._dynamo.utils import counters
+from transformers import AutoModelForCausalLM
 
 import fine_tune
-from cosmosage import models, tokens
-from cosmosage.documents import read_json, read_jsonl, write_jsonl
-from fine_tune import Settings
-from tests.tiny import TEXT, tiny_model, tiny_tokenizer
-
-LENGTH = 32
-ROWS = 36
+from cosmosage import ledger, models, planner, progress, tokens, validation
+from cosmosage.documents import read_json, read_jsonl
+from cosmosage.loss import TokenLosses
+from cosmosage.optimiser import AdamW
+from tests.runs import LENGTH, assert_same, losses, row_of, said, settings, weights
+from tests.tiny import TEXT, logits, tiny_model
 
 
 @pytest.fixture(name="base", scope="module")
@@ -37,169 +34,26 @@ def _base(tmp_path_factory):
     return tiny_model(tmp_path_factory.mktemp("model") / "base")
 
 
-@pytest.fixture(name="data", scope="module")
-def _data(tmp_path_factory):
-    """Packed tokens of short documents, with a validation side."""
-    folder = tmp_path_factory.mktemp("data")
-    draw, words = random.Random(0), TEXT.split()
-    splits = {}
-    for name, count in (("train", 60), ("validation", 8)):
-        splits[name] = folder / f"{name}.jsonl"
-        write_jsonl(
-            splits[name],
-            (
-                {"text": " ".join(draw.choices(words, k=draw.randint(3, 12)))}
-                for _ in range(count)
-            ),
-        )
-    tokens.pack(splits, tiny_tokenizer(), folder / "tokens", LENGTH)
-    return folder / "tokens"
-
-
-def row_of(ids: list[int], document: str) -> dict:
-    """A row that one document fills."""
-    return {
-        "input_ids": ids,
-        "learnt": [True] * len(ids),
-        "characters": list(range(len(ids))),
-        "lengths": [len(ids)],
-        "documents": [document],
-        "starts": [0],
-    }
-
-
-@pytest.fixture(name="exact", scope="module")
-def _exact(tmp_path_factory):
-    """Rows of one document each, as a trainer without packing reads them."""
-    folder = tmp_path_factory.mktemp("exact")
-    ids = np.random.default_rng(0).integers(3, 320, (ROWS, LENGTH)).tolist()
-    rows = [row_of(row, str(n)) for n, row in enumerate(ids)]
-    Dataset.from_list(rows, features=tokens.FEATURES).save_to_disk(folder / "train")
-    return folder
-
-
-@pytest.fixture(name="fp32")
-def _fp32(monkeypatch):
-    monkeypatch.setattr(models, "working_dtype", lambda: torch.float32)
-
-
-@pytest.fixture(name="bf16")
-def _bf16(monkeypatch):
-    monkeypatch.setattr(models, "working_dtype", lambda: torch.bfloat16)
-
-
-def settings(base: Path, data: Path, out: Path, **more) -> Settings:
-    """A short run at a rate that moves a tiny model."""
-    values = {"sequence_length": LENGTH, "learning_rate": 3e-3, "epochs": 2.0}
-    return Settings(base=base, data=data, out=out, **(values | more))
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The final weights of a run."""
-    return load_file(folder / "model.safetensors")
-
-
-def assert_same(one: Path, other: Path) -> None:
-    """See that two runs ended with the same bits."""
-    ours, theirs = weights(one), weights(other)
-    assert ours.keys() == theirs.keys()
-    for name, tensor in ours.items():
-        assert torch.equal(tensor, theirs[name]), name
-
-
-def losses(folder: Path) -> list[float]:
-    """The loss of every step."""
-    return [entry["loss"] for entry in read_jsonl(folder / "metrics.jsonl")]
-
-
-class _Recording(Trainer):
-    """HF's own loop, in our order of the rows, with every loss unrounded."""
-
-    def __init__(self, **arguments):
-        super().__init__(**arguments)
-        self.seen: list[float] = []
-
-    def _get_train_sampler(self, train_dataset=None):
-        return SequentialSampler(self.train_dataset)
-
-    def compute_loss(
-        self, *args, **kwargs
-    ):  # pylint: disable=signature-differs  # all go on
-        loss = super().compute_loss(*args, **kwargs)
-        self.seen.append(loss.item())
-        return loss
-
-
-def trainer_losses(run: Settings, folder: Path) -> tuple[list[float], torch.nn.Module]:
-    """What HF Trainer makes of the same rows in the same order, and its final model."""
-    rows = tokens.open_rows(Path(run.data) / "train")
-    steps = fine_tune.schedule(run, len(rows))
-    epochs = math.ceil(steps * run.rows_per_step / len(rows))
-    order = [
-        int(row)
-        for epoch in range(epochs)
-        for row in fine_tune.order(run.seed, epoch, len(rows))
-    ]
-    ids = [rows[row]["input_ids"] for row in order]
-    model = AutoModelForCausalLM.from_pretrained(run.base, dtype=torch.float32)
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    adamw = torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": run.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        lr=run.learning_rate,
-        betas=(0.9, 0.95),
-        eps=1e-8,
-    )
-    rate = LambdaLR(
-        adamw,
-        lambda step: fine_tune.learning_rate(run, min(step, steps - 1), steps)
-        / run.learning_rate,
-    )
-    trainer = _Recording(
-        model=model,
-        args=TrainingArguments(
-            output_dir=folder,
-            per_device_train_batch_size=run.rows_per_step,
-            max_steps=steps,
-            max_grad_norm=run.clip_norm,
-            use_cpu=True,
-            report_to=[],
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
-        ),
-        train_dataset=Dataset.from_list([{"input_ids": x, "labels": x} for x in ids]),
-        optimizers=(adamw, rate),
-    )
-    trainer.train()
-    return trainer.seen, model
-
-
 @pytest.mark.usefixtures("fp32")
-def test_losses_and_weights_are_those_of_hf_trainer(base, exact, tmp_path):
-    run = settings(base, exact, tmp_path / "ours", epochs=1.0)
-    assert fine_tune.fine_tune(run)["steps"] == ROWS // 4
-    ours = losses(run.out)
-    theirs, model = trainer_losses(run, tmp_path / "theirs")
-    assert len(ours) == len(theirs) == 9
-    np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=0)
-    assert ours[0] - ours[-1] > 0.01  # it went somewhere
-    final = weights(run.out)
-    for name, parameter in model.named_parameters():
-        torch.testing.assert_close(final[name], parameter.detach(), atol=1e-4, rtol=0)
-
-
-@pytest.mark.usefixtures("fp32")
-def test_accumulated_micro_batches_are_one_batch(base, data, tmp_path):
+def test_accumulated_micro_batches_are_one_batch(base, data, tmp_path, monkeypatch):
     # packed rows differ in how many tokens they teach: a mean of means would show
+    begun, step = [], AdamW.step
+
+    def first_is_kept(self: AdamW, *args) -> None:
+        if self.steps == 0:
+            begun.append(
+                torch.cat([self.gradient(p).flatten() for p in self.parameters])
+            )
+        step(self, *args)
+
+    monkeypatch.setattr(AdamW, "step", first_is_kept)
     ends = []
     for size in (4, 3, 1):
         run = settings(base, data, tmp_path / str(size), micro_batch=size, epochs=1.0)
         fine_tune.fine_tune(run)
         ends.append((losses(run.out), weights(run.out)))
+    for gradient in begun[1:]:
+        assert (gradient - begun[0]).norm() <= 1e-6 * begun[0].norm()
     for each, final in ends[1:]:
         np.testing.assert_allclose(each, ends[0][0], atol=1e-5, rtol=0)
         for name, tensor in final.items():
@@ -233,82 +87,6 @@ def test_equal_settings_give_equal_weights(base, data, tmp_path, method):
     assert losses(tmp_path / "one") == losses(tmp_path / "two")
     fine_tune.fine_tune(settings(base, data, tmp_path / "x", method=method, seed=1))
     assert losses(tmp_path / "one") != losses(tmp_path / "x")
-
-
-def train(run: Settings, dtype: torch.dtype) -> None:
-    """A run in a process of its own, on one thread and in the number format of the test."""
-    torch.set_num_threads(1)
-    models.working_dtype = lambda: dtype
-    fine_tune.fine_tune(run)
-
-
-@pytest.fixture(name="start", scope="module")
-def _start():
-    """Start ``train`` in a new process, forked off one that has imported and not computed.
-
-    A fork of this process would do without torch's threads, which is undefined.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["transformers.trainer", "transformers.models.llama.modeling_llama", "peft"]
-    )
-
-    def start(run: Settings, dtype: torch.dtype) -> multiprocessing.Process:
-        process = context.Process(target=train, args=(run, dtype), daemon=True)
-        process.start()
-        return process
-
-    return start
-
-
-def wait_for(condition, process: multiprocessing.Process) -> None:
-    """Look until a condition holds, or say that the process ended before it did."""
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until
-        assert process.is_alive(), "it ended too early"
-        time.sleep(0.001)
-
-
-@pytest.mark.usefixtures("bf16")
-@pytest.mark.parametrize("method", ["full", "lora"])
-def test_killed_at_random_it_ends_with_the_same_weights(
-    base, data, tmp_path, start, method
-):
-    long = {"method": method, "epochs": 5.0}
-    whole = settings(base, data, tmp_path / "whole", **long)
-    expected = fine_tune.fine_tune(whole)
-    broken = settings(base, data, tmp_path / "broken", checkpoint_minutes=0.0, **long)
-    draw = random.Random(method)
-    resumed = []
-    for share in (0.0, 0.3, 0.6):
-        before = sorted((broken.out / "checkpoints").glob("step-*"))
-        after = int(share * expected["steps"]) + 1
-        process = start(broken, torch.bfloat16)
-        wait_for(
-            lambda least=after: any(
-                int(path.name[5:]) >= least
-                for path in (broken.out / "checkpoints").glob("step-*")
-            ),
-            process,
-        )
-        time.sleep(draw.uniform(0, 0.1))
-        process.kill()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL
-        resumed.append(bool(before))
-        assert not (broken.out / "done.json").exists()
-    assert resumed == [False, True, True]
-    counts = fine_tune.fine_tune(broken)
-    assert_same(whole.out, broken.out)
-    assert losses(whole.out) == losses(broken.out)
-    for name in ("steps", "tokens", "loss", "validation_loss"):
-        assert counts[name] == expected[name]
-    held_out = [
-        list(read_jsonl(run.out / "validation.jsonl")) for run in (whole, broken)
-    ]
-    assert held_out[0] == held_out[1]
-    assert not (broken.out / "checkpoints").exists()
 
 
 @pytest.mark.usefixtures("fp32")
@@ -368,13 +146,6 @@ def test_other_settings_move_the_run_aside_and_these_take_it_back(
     assert read_json(tmp_path / f"run.{two.key()}" / "settings.json")["seed"] == 5
 
 
-def logits(model, text: str = TEXT) -> torch.Tensor:
-    """Scores of every next token of a text: (length, vocabulary)."""
-    ids = tiny_tokenizer()(text, return_tensors="pt")["input_ids"]
-    with torch.inference_mode():
-        return model.eval()(input_ids=ids).logits[0].float()
-
-
 @pytest.mark.usefixtures("fp32")
 def test_a_merged_adapter_is_base_plus_adapter(base, data, tmp_path):
     run = settings(base, data, tmp_path / "run", method="lora", learning_rate=3e-2)
@@ -416,7 +187,8 @@ def test_the_logs_and_the_model_that_is_left(base, data, tmp_path):
     assert counts["steps"] == math.ceil(2 * len(rows) / 4)
     for entry in entries:
         assert set(entry) == {
-            *("step", "tokens", "seconds", "loss", "learning_rate", "grad_norm")
+            *("step", "tokens", "seconds", "loss", "learning_rate", "grad_norm"),
+            "memory_gib",
         }
         assert all(math.isfinite(value) for value in entry.values())
     for name in ("tokens", "seconds"):
@@ -489,17 +261,13 @@ def test_an_epoch_reads_every_row_once_in_an_order_of_its_own():
     assert list(fine_tune.order(0, 0, 100)) == list(one)
 
 
-def said(capsys, *arguments) -> str:
-    """The one sentence of a command that could not run."""
+def refused(capsys, *arguments) -> str:
+    """What a command says of an option that cannot be."""
     capsys.readouterr()
-    assert fine_tune.main([str(argument) for argument in arguments]) == 2
-    lines = [
-        line
-        for line in capsys.readouterr().err.splitlines()
-        if line.startswith("fine_tune: ")
-    ]
-    assert len(lines) == 1
-    return lines[0]
+    with pytest.raises(SystemExit) as left:
+        fine_tune.main([str(argument) for argument in arguments])
+    assert left.value.code == 2
+    return " ".join(capsys.readouterr().err.replace("|", " ").split())
 
 
 def test_bad_input_is_one_sentence(base, data, tmp_path, capsys):
@@ -524,9 +292,9 @@ def test_bad_input_is_one_sentence(base, data, tmp_path, capsys):
     ):
         assert sentence in said(capsys, "--base", base, "--data", tmp_path / name, *out)
     for rate in ("0", "-1e-4", "7", "nan"):
-        assert "learning_rate is" in said(capsys, *good, f"--learning-rate={rate}")
+        assert "learning_rate is" in refused(capsys, *good, f"--learning-rate={rate}")
     assert "the rows hold 32 tokens" in said(capsys, *good, "--sequence-length", 64)
-    assert "epochs is inf" in said(capsys, *good, "--epochs", "inf")
+    assert "epochs is inf" in refused(capsys, *good, "--epochs", "inf")
     assert not list((tmp_path / "out").glob("*.safetensors"))
 
 
@@ -565,19 +333,6 @@ def test_rows_of_another_tokenizer_are_one_sentence(base, tmp_path):
     Dataset.from_list(rows, features=tokens.FEATURES).save_to_disk(tmp_path / "train")
     with pytest.raises(ValueError, match="hold token 400 and the model knows 320"):
         fine_tune.fine_tune(settings(base, tmp_path, tmp_path / "out"))
-
-
-def test_two_processes_cannot_train_into_one_folder(
-    base, data, tmp_path, capsys, start
-):
-    run = settings(base, data, tmp_path / "out", epochs=1000.0)
-    process = start(run, torch.float32)
-    wait_for((run.out / "metrics.jsonl").exists, process)
-    assert "another process is training into" in said(
-        capsys, "--base", base, "--data", data, "--out", run.out
-    )
-    process.kill()
-    process.join()
 
 
 def test_a_loss_that_is_no_number_stops_the_run(base, data, tmp_path, capsys):
@@ -621,6 +376,180 @@ def test_the_command_trains_on_lines_with_a_text_in_a_process_of_its_own(
     assert (tmp_path / "out" / "adapter" / "adapter_model.safetensors").is_file()
 
 
+@pytest.mark.usefixtures("fp32")
+@pytest.mark.parametrize("kind", ["lora", "rslora", "dora"])
+def test_adapters_over_four_bits_learn(kind, data, tmp_path):
+    base = tiny_model(tmp_path / "base", width=64)
+    run = settings(
+        base, data, tmp_path / "run", method="qlora", adapter=kind, learning_rate=1e-2
+    )
+    before, after = fine_tune.fine_tune(run)["validation_loss"]
+    assert after < before - 0.2
+    model, _ = models.load(run.out)
+    assert model.get_input_embeddings().weight.dtype == torch.float32
+    assert "quantization_config" not in read_json(run.out / "config.json")
+
+
+@pytest.mark.usefixtures("bf16")
+def test_moments_of_a_byte_and_steps_in_the_backward_pass_learn_as_much(
+    base, data, tmp_path
+):
+    gained = {}
+    for name, more in {
+        "plain": {},
+        "8bit": {"optimiser_states": "8bit"},
+        "backward": {"optimiser_states": "8bit", "step_in_backward": True},
+        "offloaded": {"offload_activations": True},
+    }.items():
+        run = settings(base, data, tmp_path / name, **more)
+        before, after = fine_tune.fine_tune(run)["validation_loss"]
+        gained[name] = before - after
+    assert gained["plain"] > 0.2
+    for name, gain in gained.items():
+        assert gain == pytest.approx(gained["plain"], rel=0.2), name
+    assert losses(tmp_path / "plain") == losses(tmp_path / "offloaded")
+
+
+def test_without_a_new_best_it_ends_and_keeps_the_best(
+    base, data, tmp_path, monkeypatch
+):
+    run = settings(base, data, tmp_path / "run", validations=20, patience=3, epochs=5.0)
+    measured = validation.held_out
+    made = []
+
+    def worse_after_four(losses_of, *rest):
+        made.append(
+            {n: p.detach().clone() for n, p in losses_of.model.named_parameters()}
+        )
+        figures = measured(losses_of, *rest)
+        return figures | {"loss": abs(len(made) - 4) + 1.0}
+
+    monkeypatch.setattr(validation, "held_out", worse_after_four)
+    counts = fine_tune.fine_tune(run)
+    assert len(made) == 7 and counts["validation_loss"] == [4.0, 1.0]
+    assert counts["steps"] < fine_tune.schedule(
+        run, len(tokens.open_rows(data / "train"))
+    )
+    final = weights(run.out)
+    for name, tensor in made[3].items():
+        assert torch.equal(final[name].to(tensor.dtype), tensor)
+    assert not (run.out / "best").exists()
+
+
+@pytest.mark.usefixtures("fp32")
+def test_out_of_memory_halves_the_micro_batch_and_loses_nothing(
+    base, data, tmp_path, monkeypatch, capsys
+):
+    whole = settings(base, data, tmp_path / "whole", epochs=1.0)
+    fine_tune.fine_tune(whole)
+    forward, sizes = TokenLosses.forward, []
+
+    def small_card(self, input_ids, position_ids, labels):
+        sizes.append(len(input_ids))
+        if len(input_ids) > 1 and len(sizes) > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, input_ids, position_ids, labels)
+
+    monkeypatch.setattr(TokenLosses, "forward", small_card)
+    run = settings(base, data, tmp_path / "run", epochs=1.0, validations=0)
+    fine_tune.fine_tune(run)
+    assert {1, 2, 4} <= set(sizes)
+    shown = capsys.readouterr()
+    assert "micro_batch is 1 from step" in shown.out + shown.err
+    np.testing.assert_allclose(losses(run.out), losses(whole.out), atol=1e-5, rtol=0)
+    for name, tensor in weights(run.out).items():
+        torch.testing.assert_close(tensor, weights(whole.out)[name], atol=1e-4, rtol=0)
+
+    def never(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(TokenLosses, "forward", never)
+    none = settings(base, data, tmp_path / "none", validations=0, validation_rows=1)
+    monkeypatch.setattr(
+        validation,
+        "held_out",
+        lambda *_: {"loss": 1.0, "bits_per_byte": 1.0, "sources": {}},
+    )
+    with pytest.raises(
+        RuntimeError, match="no memory left at step 1, with micro_batch 1"
+    ):
+        fine_tune.fine_tune(none)
+
+
+def test_a_loss_that_grows_stops_the_run(base, data, tmp_path):
+    wild = {"learning_rate": 0.9, "clip_norm": 1e6, "warmup": 0.0, "epochs": 4.0}
+    with pytest.raises(ValueError, match="the loss grows: .* up to step"):
+        fine_tune.fine_tune(settings(base, data, tmp_path / "run", **wild))
+    falling = [{"loss": 9 - 0.1 * step} for step in range(50)]
+    progress.see_it_learns(falling)
+    with pytest.raises(ValueError, match="4.10 in the first steps, 6.05 in the ten"):
+        progress.see_it_learns([{"loss": 4 + 0.1 * step} for step in range(26)])
+
+
+def test_a_run_is_seen_where_one_looks(base, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    looked = []
+
+    def watch(folder):
+        looked.append(len(list(read_jsonl(folder / "metrics.jsonl"))))
+
+    run = settings(base, data, tmp_path / "run", track="tensorboard")
+    counts = fine_tune.fine_tune(run, watch)
+    assert sorted(looked) == looked and set(looked) == set(range(counts["steps"] + 1))
+    events = EventAccumulator(str(next((run.out / "cosmosage").glob("events*"))))
+    events.Reload()
+    shown = [event.value for event in events.Scalars("loss")]
+    assert shown == pytest.approx(losses(run.out), abs=1e-5)
+    held_out = [event.value for event in events.Scalars("validation_bits_per_byte")]
+    assert held_out[-1] == pytest.approx(counts["bits_per_byte"][1], abs=1e-5)
+    with pytest.raises(
+        ValueError, match="trackio is not installed; pip install trackio"
+    ):
+        fine_tune.fine_tune(settings(base, data, tmp_path / "x", track="trackio"))
+
+
+def test_the_history_gains_a_line_a_run(base, data, tmp_path):
+    one = settings(base, data, tmp_path / "one", max_tokens=300)
+    two = settings(base, data, tmp_path / "two", max_tokens=300, method="lora")
+    for run in (one, two, one):
+        counts = fine_tune.fine_tune(run)
+    lines = ledger.read(tmp_path / "HISTORY.md")
+    assert [line["run"] for line in lines] == [one.key(), two.key()]
+    assert lines[0]["loss after"] == str(counts["validation_loss"][1])
+    assert lines[0]["data"] == lines[1]["data"]
+
+
+def test_what_the_device_can_hold_is_chosen_once(base, data, tmp_path, monkeypatch):
+    given = {"settings": "auto", "rows_per_step": 4, "max_tokens": 600}
+    run = settings(base, data, tmp_path / "run", **given)
+    chosen = dataclasses.replace(run, micro_batch=2, gradient_checkpointing=True)
+    monkeypatch.setattr(planner, "fitted", lambda _: chosen)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune.fine_tune(run, watch=lambda _: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(planner, "fitted", None)  # it goes on as it began
+    counts = fine_tune.fine_tune(run)
+    kept = read_json(run.out / "settings.json")
+    assert kept["micro_batch"] == 2 and kept["gradient_checkpointing"]
+    assert kept["key"] == run.key() == dataclasses.replace(run, micro_batch=1).key()
+    same = dataclasses.replace(chosen, settings="given", out=tmp_path / "same")
+    assert fine_tune.fine_tune(same)["loss"] == counts["loss"]
+    assert_same(run.out, same.out)
+
+
+@pytest.mark.usefixtures("fp32")
+def test_a_compiled_model_learns_the_same(base, data, tmp_path):
+    given = {"rows_per_step": 2, "max_tokens": 320, "validations": 0}
+    plain = settings(base, data, tmp_path / "plain", **given)
+    compiled = settings(base, data, tmp_path / "compiled", compile=True, **given)
+    counters.clear()
+    for run in (plain, compiled):
+        fine_tune.fine_tune(run)
+        assert bool(counters["stats"]["unique_graphs"]) == run.compile
+    np.testing.assert_allclose(losses(plain.out), losses(compiled.out), atol=1e-5)
+    final = weights(compiled.out)
+    assert final.keys() == weights(plain.out).keys()
+
+
 def test_the_plan_knows_steps_and_tokens(base, data, tmp_path):
     run = settings(base, data, tmp_path / "out")
     planned = fine_tune.plan(run, card="RTX A6000")
@@ -628,3 +557,5 @@ def test_the_plan_knows_steps_and_tokens(base, data, tmp_path):
     assert planned.tokens == math.ceil(2 * rows / 4) * 4 * LENGTH
     assert planned.fits and planned.available_gib == 48
     assert not run.out.exists()
+    documents = settings(base, data.parent / "train.jsonl", tmp_path / "out")
+    assert fine_tune.plan(documents, card="RTX A6000").tokens == planned.tokens

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SMALLER = {
     "max_tokens": 256,
     "trial_tokens": 128,
+    "sweep_trials": 2,
+    "sweep_tokens": 256,
     "sequence_length": 128,
     "rows_per_step": 1,
     "micro_batch": 1,

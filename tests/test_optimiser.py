@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from cosmosage.optimiser import AdamW, round_stochastically
+from cosmosage.optimiser import AdamW, Moment, clip_scale, round_stochastically
 
 
 def neighbours(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,15 +64,15 @@ def test_rounding_takes_a_transposed_source():
     assert ((out == inner) | (out == outer)).all()
 
 
-def network(seed: int = 0) -> torch.nn.Module:
+def network(seed: int = 0, width: int = 16) -> torch.nn.Module:
     """A small network with matrices, biases and a norm."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return torch.nn.Sequential(
-            torch.nn.Linear(6, 16),
+            torch.nn.Linear(6, width),
             torch.nn.Tanh(),
-            torch.nn.LayerNorm(16),
-            torch.nn.Linear(16, 1),
+            torch.nn.LayerNorm(width),
+            torch.nn.Linear(width, 1),
         )
 
 
@@ -159,17 +159,21 @@ def test_bf16_follows_fp32_where_nearest_rounding_stands_still():
     assert nearest - exact > 0.3 * learnt
 
 
+@pytest.mark.parametrize("states", ["fp32", "8bit"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_restored_it_goes_on_bit_for_bit(dtype):
-    model = network().to(dtype)
-    optimiser = AdamW(model.named_parameters(), weight_decay=0.1, seed=3)
+def test_restored_it_goes_on_bit_for_bit(dtype, states):
+    model = network(width=700).to(
+        dtype
+    )  # a matrix of 4,200 values has moments of 8 bits
+    options = {"weight_decay": 0.1, "seed": 3, "states": states}
+    optimiser = AdamW(model.named_parameters(), **options)
     for _ in range(5):
         loss_of(model).backward()
         optimiser.step(1e-3)
     other = copy.deepcopy(model)
     state = {name: tensor.clone() for name, tensor in optimiser.state().items()}
-    resumed = AdamW(other.named_parameters(), weight_decay=0.1, seed=3)
-    resumed.restore(state, 5)
+    resumed = AdamW(other.named_parameters(), **options)
+    resumed.restore(state, optimiser.progress())
     for _ in range(5):
         for each, by in ((model, optimiser), (other, resumed)):
             loss_of(each).backward()
@@ -202,4 +206,89 @@ def test_a_parameter_without_gradient_stays():
     model[0].weight.grad = None
     optimiser.step(1e-2)
     assert torch.equal(model[0].weight, before)
-    assert not optimiser.state()["0.weight.first"].any()
+    assert not optimiser.state()["0.weight.first.values"].any()
+
+
+@pytest.mark.parametrize("signed", [True, False], ids=["first", "second"])
+def test_a_byte_keeps_a_moment_within_six_percent(signed):
+    draw = torch.Generator().manual_seed(4)
+    size = 10 ** (torch.rand(5000, generator=draw) * (6 if signed else 11))
+    values = size * (torch.randn(5000, generator=draw).sign() if signed else 1)
+    values[::100] = 0
+    moment = Moment(values, signed, eight_bit=True)
+    moment.write(0, values)
+    assert moment.codes.dtype == (torch.int8 if signed else torch.uint8)
+    kept = moment.read(0, 5000)
+    assert (kept[::100] == 0).all()
+    blocks = torch.nn.functional.pad(values.abs(), (0, 120)).view(-1, 256).amax(dim=1)
+    share = values.abs() / blocks.repeat_interleave(256)[:5000]
+    held = share > (1e-6 if signed else 1e-10)
+    error = (kept - values).abs()[held] / values.abs()[held]
+    assert error.max() < 0.06
+    assert held.float().mean() > 0.9
+    lost = (share > 0) & ~held
+    assert lost.any() or signed
+    if (
+        signed
+    ):  # what is too small is nothing; in a denominator it is the least that there is
+        assert (kept[share < 0.9e-6] == 0).all()
+    else:
+        assert (kept[lost] > 0).all()
+
+
+def test_parts_of_a_moment_are_the_whole():
+    values = torch.randn(5000, generator=torch.Generator().manual_seed(5))
+    whole, parts = (Moment(values, True, eight_bit=True) for _ in range(2))
+    whole.write(0, values)
+    for first in (0, 2048, 4096):
+        parts.write(first, values[first : first + 2048])
+    assert torch.equal(whole.codes, parts.codes)
+    assert torch.equal(whole.read(2048, 4096), parts.read(0, 5000)[2048:4096])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_moments_of_a_byte_follow_those_of_fp32(dtype):
+    ends, start = {}, loss_of(network(width=700)).item()
+    for states in ("fp32", "8bit"):
+        model = network(width=700).to(dtype)
+        optimiser = AdamW(model.named_parameters(), states=states)
+        for _ in range(100):
+            loss_of(model).backward()
+            optimiser.step(1e-3)
+        ends[states] = loss_of(model.float()).item()
+    sizes = {name: t.element_size() for name, t in optimiser.state().items()}
+    assert sizes["0.weight.second.codes"] == 1 and sizes["2.bias.first.values"] == 4
+    assert ends["fp32"] < 0.5 * start
+    assert ends["8bit"] == pytest.approx(ends["fp32"], abs=0.03 * start)
+
+
+@pytest.mark.parametrize("states", ["fp32", "8bit"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_step_in_the_backward_pass_is_the_same_step(dtype, states):
+    one, other = network(width=700).to(dtype), network(width=700).to(dtype)
+    after = AdamW(one.named_parameters(), states=states, weight_decay=0.1, seed=1)
+    within = AdamW(other.named_parameters(), states=states, weight_decay=0.1, seed=1)
+    before = None
+    for _ in range(5):
+        loss_of(one).backward()
+        norm = after.norm()
+        after.step(1e-3, clip_scale(before, 0.1))  # by the norm of the step before
+        assert within.backward(loss_of(other), 1e-3, 0.1) == pytest.approx(norm)
+        before = within.progress()["norm"]
+        assert all(p.grad is None for p in other.parameters())
+    for mine, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_parts_of_a_gradient_are_added_in_fp32():
+    weight = torch.nn.Parameter(torch.ones(1, 1, dtype=torch.bfloat16))
+    optimiser = AdamW([("w", weight)])
+    for part in [1.0] + [2**-9] * 64:  # each too small for a sum in bf16
+        weight.grad = torch.full((1, 1), part, dtype=torch.bfloat16)
+        optimiser.accumulate()
+    assert weight.grad is None
+    assert optimiser.norm() == 1 + 64 * 2**-9
+    optimiser.forget()
+    assert optimiser.norm() == 0
+    optimiser.step(1.0)
+    assert weight.item() == 1  # nothing to step by

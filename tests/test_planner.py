@@ -1,29 +1,19 @@
-"""The plan against real models: counted weights, measured activations, known sizes."""
+"""The plan against real models: counted weights, known sizes, what fits and what doesn't."""
 
-import copy
+import dataclasses
+import json
+from pathlib import Path
 
 import peft
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
+from transformers import AutoConfig, LlamaConfig
 
+import fine_tune
 from cosmosage import models, planner
-from tests.tiny import tiny_model
+from fine_tune import UNSAID, Settings
 
-RUN = {
-    "method": "full",
-    "lora_rank": 16,
-    "micro_batch": 4,
-    "sequence_length": 128,
-    "gradient_checkpointing": False,
-    "tokens": 10**6,
-    "card": "RTX A6000",
-}
-
-
-@pytest.fixture(name="base", scope="module")
-def _base(tmp_path_factory):
-    return tiny_model(tmp_path_factory.mktemp("model") / "base")
+GIB = 2**30
 
 
 @pytest.fixture(name="llama", scope="module")
@@ -46,67 +36,27 @@ def _llama(tmp_path_factory):
     return folder
 
 
-def really_saved(config, layers: int, rows: int, length: int, again: bool) -> int:
-    """Bytes that autograd keeps on a real forward pass in bf16, weights left out.
-
-    The rows are packed, as in training: documents of 30 tokens that don't see each other.
-
-    Every tensor is held, so that no two of them can have had one address.
-    """
-    config = copy.deepcopy(config)
-    config.num_hidden_layers = layers
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).train()
-    if again:
-        model.activation_checkpointing_enable()
-    weights = {p.data_ptr() for p in model.parameters()}
-    held = []
-
-    def keep(tensor):
-        held.append(tensor)
-        return tensor
-
-    ids = torch.arange(rows * length).view(rows, length) % config.vocab_size
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        held.append(
-            model.model(
-                input_ids=ids,
-                position_ids=(torch.arange(length) % 30).expand(rows, length),
-                use_cache=False,
-            ).last_hidden_state
-        )
-    sizes = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
-    return sum(size for address, size in sizes.items() if address not in weights)
+@pytest.fixture(name="mistral", scope="module")
+def _mistral(tmp_path_factory):
+    """A file with the configuration of Mistral 7B."""
+    folder = tmp_path_factory.mktemp("mistral")
+    AutoConfig.for_model("mistral", sliding_window=None).save_pretrained(folder)
+    return folder / "config.json"
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["kept", "checkpointed"])
-@pytest.mark.parametrize("layers, rows, length", [(1, 2, 64), (2, 4, 128), (4, 1, 300)])
-def test_traced_activations_are_the_real_ones(base, layers, rows, length, again):
-    config = AutoConfig.from_pretrained(base)
-    real = really_saved(config, layers, rows, length, again)
-    traced = planner.saved_bytes(config, layers, rows, length, again)
-    assert traced == pytest.approx(real, rel=0.1)
-    assert (
-        traced > rows * length * config.hidden_size * 2
-    )  # one layer's input, at least
-
-
-def test_the_extrapolation_meets_the_real_deep_model(base):
-    config = AutoConfig.from_pretrained(base)
-    config.num_hidden_layers = 9
-    folder = base.parent / "deep"
-    config.save_pretrained(folder)
-    planned = planner.plan(folder, **RUN).memory_gib["activations"] * 2**30
-    assert planned == pytest.approx(really_saved(config, 9, 4, 128, False), rel=0.1)
+def plan(base: Path, card: str | None = "RTX A6000", **given) -> planner.Plan:
+    """The plan of a run that reads a million tokens."""
+    settings = Settings(base, UNSAID, UNSAID, **{"max_tokens": 10**6} | given)
+    return fine_tune.plan(settings, card)
 
 
 def test_weights_are_counted_as_they_are(base):
     model = models.load(base, torch.float32)[0]
     count = sum(p.numel() for p in model.parameters())
-    full = planner.plan(base, **RUN)
+    full = plan(base)
     assert full.parameters == full.trainable == count
-    assert full.memory_gib["weights"] * 2**30 == pytest.approx(2 * count)
-    assert full.memory_gib["gradients"] * 2**30 == pytest.approx(2 * count)
-    assert full.memory_gib["optimiser"] * 2**30 == pytest.approx(8 * count)
+    assert full.memory_gib["weights"] * GIB == pytest.approx(2 * count)
+    assert full.memory_gib["optimiser"] * GIB == pytest.approx(8 * count)
     assert full.peak_gib == pytest.approx(sum(full.memory_gib.values()))
 
 
@@ -116,72 +66,154 @@ def test_adapters_are_counted_as_peft_makes_them(base):
         model, peft.LoraConfig(r=5, target_modules="all-linear", task_type="CAUSAL_LM")
     )
     real = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
-    planned = planner.plan(base, **RUN | {"method": "lora", "lora_rank": 5})
+    planned = plan(base, method="lora", lora_rank=5)
     assert planned.trainable == real
-    assert planned.memory_gib["optimiser"] * 2**30 == pytest.approx(8 * real)
+    assert planned.parameters == model.num_parameters() - real
+    assert planned.memory_gib["optimiser"] * GIB == pytest.approx(8 * real)
 
 
 def test_checkpointing_keeps_less_and_computes_more(base):
-    plain = planner.plan(base, **RUN)
-    again = planner.plan(base, **RUN | {"gradient_checkpointing": True})
-    assert again.memory_gib["activations"] < 0.7 * plain.memory_gib["activations"]
-    assert again.flops / plain.flops == pytest.approx(4 / 3)
-    for part in ("weights", "gradients", "optimiser", "logits"):
+    plain, again = plan(base), plan(base, gradient_checkpointing=True)
+    assert again.peak_gib < plain.peak_gib
+    assert again.flops_per_token / plain.flops_per_token == pytest.approx(4 / 3)
+    for part in ("weights", "optimiser"):
         assert again.memory_gib[part] == plain.memory_gib[part]
 
 
-def test_llama_3_8b_by_hand(llama):
-    made = planner.plan(
+def test_gradients_of_several_parts_are_added_in_fp32(base):
+    one, two = plan(base), plan(base, micro_batch=2)
+    more = two.memory_gib["gradients"] - one.memory_gib["gradients"]
+    assert more * GIB == pytest.approx(4 * one.parameters, rel=0.01)
+
+
+def test_a_llama_of_8b_in_full_fits_one_card(llama):
+    made = plan(
         llama,
-        **RUN
-        | {"micro_batch": 1, "sequence_length": 2048, "gradient_checkpointing": True},
+        sequence_length=4096,
+        rows_per_step=1,
+        micro_batch=1,
+        gradient_checkpointing=True,
+        step_in_backward=True,
+        optimiser_states="8bit",
     )
     # 2 x 128256 x 4096 embeddings; a layer: 2 x 4096 x 4096, 2 x 4096 x 1024,
     # 3 x 4096 x 14336 and two norms; the last norm
     assert made.parameters == 8_030_261_248
-    gib = {name: size * 2**30 / 1e9 for name, size in made.memory_gib.items()}
-    assert gib["weights"] == pytest.approx(16.06, abs=0.01)  # GB, as the hub shows it
-    assert gib["optimiser"] == pytest.approx(4 * 16.06, abs=0.04)
-    assert gib["logits"] == pytest.approx(2 * 2 * 2048 * 128_256 / 1e9)
+    size = {name: size * GIB / 1e9 for name, size in made.memory_gib.items()}
+    assert size["weights"] == pytest.approx(16.06, abs=0.01)  # GB, as the hub shows it
+    assert size["optimiser"] == pytest.approx(2.03125 * 8.030, abs=0.01)
     # at least every layer's input; no more than three of a layer's own
-    assert 32 * 2048 * 4096 * 2 / 1e9 < gib["activations"] < 3
-    assert not made.fits
+    assert 32 * 4096 * 4096 * 2 / 1e9 < size["activations"] < 3
+    assert made.fits and made.peak_gib <= 33
     # 6 operations a weight of the matrices and a token, a third more by recomputation;
-    # attention, 2 x 4096 x 1024 a layer and token, is 3 % of it
+    # attention, 2 x 4096 x 2048 a layer and token, is 5 % of it
     matrices = 8_030_261_248 - 128_256 * 4096
-    assert made.flops == pytest.approx(8 * matrices * 10**6, rel=0.05)
-    hours = made.flops / (154.8e12 * planner.EFFICIENCY) / 3600
-    assert made.hours == pytest.approx(hours)
+    assert made.flops_per_token == pytest.approx(8 * matrices, rel=0.1)
+    seconds = made.flops_per_token * 10**6 / (154.8e12 * planner.EFFICIENCY)
+    assert made.hours == pytest.approx(seconds / 3600)
+    assert made.energy_kwh == pytest.approx(0.3 * seconds / 3600)
+    assert made.tokens_per_step == 4096
+
+
+def test_so_does_mistral_from_a_file_of_its_configuration(mistral):
+    made = plan(
+        mistral,
+        sequence_length=4096,
+        rows_per_step=1,
+        micro_batch=1,
+        gradient_checkpointing=True,
+        step_in_backward=True,
+        optimiser_states="8bit",
+    )
+    assert made.parameters == 7_241_732_096
+    assert made.fits and made.peak_gib <= 30
+    short = plan(mistral, sequence_length=2048, gradient_checkpointing=True)
+    assert short.flops_per_token / 1e9 == pytest.approx(59.0, abs=0.2)
 
 
 def test_what_does_not_fit_comes_with_advice(llama):
-    made = planner.plan(llama, **RUN | {"sequence_length": 2048})
+    made = plan(llama, sequence_length=2048)
     assert not made.fits and made.peak_gib > made.available_gib == 48
-    short = f"{made.peak_gib - 48:.1f} GiB too much"
+    short = f"{made.peak_gib + made.reserve_gib - 48:.1f} GiB too much"
     for word in (
         short,
         "micro_batch=2",
         "gradient_checkpointing=True",
+        'optimiser_states="8bit"',
+        "step_in_backward=True",
         'method="lora"',
     ):
         assert word in made.advice
-    lora = RUN | {"method": "lora", "micro_batch": 1, "gradient_checkpointing": True}
-    small = planner.plan(llama, **lora | {"sequence_length": 2048})
+    assert made.advice in str(made)
+    lora = {"method": "lora", "micro_batch": 1, "gradient_checkpointing": True}
+    small = plan(llama, **lora, sequence_length=2048)
     assert small.fits and not small.advice
-    tight = planner.plan(llama, **lora | {"sequence_length": 32_768})
-    assert tight.advice.endswith(
-        "too much: a shorter sequence_length, or a smaller base"
-    )
+    tight = plan(llama, **lora, sequence_length=65_536)
+    for word in ("offload_activations=True", 'method="qlora"', "a smaller base"):
+        assert word in tight.advice
 
 
 def test_an_unknown_card_names_the_known(base):
     with pytest.raises(ValueError, match="unknown card 'Abacus'.*RTX A6000"):
-        planner.plan(base, **RUN | {"card": "Abacus"})
+        plan(base, "Abacus")
 
 
 def test_by_default_the_device_at_hand_is_measured(base):
-    made = planner.plan(base, **RUN | {"card": None})
+    made = plan(base, None)
     assert made.fits and made.available_gib > 0.5
     # between a slow core and a fast GPU, whatever this runs on
-    speed = made.flops / (made.hours * 3600 * planner.EFFICIENCY)
-    assert 1e8 < speed < 1e16
+    assert 1e8 < made.flops_per_token * made.tokens_per_second < 1e16
+
+
+def test_moments_of_a_byte_and_one_gradient_at_a_time(base):
+    count = plan(base).parameters
+    made = plan(base, optimiser_states="8bit", step_in_backward=True)
+    assert made.memory_gib["optimiser"] * GIB == pytest.approx(2.03125 * count)
+    assert made.memory_gib["gradients"] * GIB < count  # of 2 bytes each
+
+
+def test_weights_of_four_bits_by_hand(llama):
+    made = plan(llama, method="qlora")
+    # a layer's matrices: 2 x 4096 x 4096, 2 x 4096 x 1024, 3 x 4096 x 14336
+    small = 32 * (2 * 4096**2 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
+    rest = 8_030_261_248 - small
+    bytes_of_all = small * 4.127 / 8 + rest * 2 + made.trainable * 4
+    assert made.memory_gib["weights"] * GIB == pytest.approx(bytes_of_all, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "card, chosen",
+    [
+        ("RTX A6000", {"method": "full", "optimiser_states": "8bit"}),
+        ("RTX 4090", {"method": "lora"}),
+    ],
+)
+def test_what_is_chosen_fits_and_what_is_better_does_not(llama, card, chosen):
+    asked = Settings(llama, UNSAID, UNSAID, sequence_length=2048, rows_per_step=4)
+    settings = planner.fitted(asked, card)
+    for name, value in chosen.items():
+        assert getattr(settings, name) == value
+    assert planner.plan(settings, None, card).fits
+    if not settings.step_in_backward:
+        doubled = dataclasses.replace(settings, micro_batch=2 * settings.micro_batch)
+        assert settings.micro_batch == 4 or not planner.plan(doubled, None, card).fits
+    same = {"rows_per_step", "sequence_length", "learning_rate", "seed", "data"}
+    assert all(getattr(settings, name) == getattr(asked, name) for name in same)
+
+
+def test_nothing_fits_in_one_sentence(llama):
+    asked = Settings(llama, UNSAID, UNSAID, sequence_length=2**20)
+    with pytest.raises(ValueError, match="nothing fits RTX 4090.*smaller base"):
+        planner.fitted(asked, "RTX 4090")
+
+
+def test_the_command_needs_a_base_only(llama, capsys):
+    given = ["plan", "--base", str(llama), "--card", "RTX 4090", "--method", "qlora"]
+    given.append("--gradient-checkpointing")
+    assert fine_tune.main(given) == 0
+    shown = capsys.readouterr().out
+    assert "GiB" in shown and "not said" in shown
+    assert fine_tune.main([*given, "--json", "--max-tokens", "2048"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["tokens"] == 2048 and made["fits"] and made["hours"] > 0
+    assert sum(made["memory_gib"].values()) == pytest.approx(made["peak_gib"])

@@ -45,13 +45,16 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     return wrapped
 
 
-def tiny_model(folder: Path, seed: int = 0, context: int = 1024) -> Path:
+def tiny_model(
+    folder: Path, seed: int = 0, context: int = 1024, width: int = 32
+) -> Path:
     """Save a tiny Llama in fp32 with its tokenizer, as ``save_pretrained`` writes them.
 
     Args:
         folder: where to; made if missing.
         seed: of the random weights; the process's own random state is left as it is.
         context: the longest sequence that the model takes, in tokens.
+        width: of the hidden state.
 
     Returns:
         The folder.
@@ -60,8 +63,8 @@ def tiny_model(folder: Path, seed: int = 0, context: int = 1024) -> Path:
     settings = LlamaConfig.from_dict(
         {
             "vocab_size": len(tokenizer),
-            "hidden_size": 32,
-            "intermediate_size": 64,
+            "hidden_size": width,
+            "intermediate_size": 2 * width,
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
             "num_key_value_heads": 2,
@@ -79,3 +82,10 @@ def tiny_model(folder: Path, seed: int = 0, context: int = 1024) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return Path(folder)
+
+
+def logits(model, text: str = TEXT) -> torch.Tensor:
+    """Scores of every next token of a text: (length, vocabulary)."""
+    ids = tiny_tokenizer()(text, return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        return model.eval()(input_ids=ids).logits[0].float()

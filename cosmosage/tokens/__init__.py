@@ -31,6 +31,8 @@ from cosmosage.tokens.mixture import Share, draw
 from cosmosage.tokens.rows import (
     FEATURES,
     IGNORED,
+    by_source,
+    check,
     collate,
     open_rows,
     open_sides,
@@ -48,7 +50,8 @@ from cosmosage.tokens.chunking import (
 )
 
 __all__ = (
-    "CHUNKINGS Chunking FEATURES IGNORED Share best_fit collate open_rows open_sides pack trace"
+    "CHUNKINGS Chunking FEATURES IGNORED Share best_fit by_source check collate open_rows "
+    "open_sides pack trace"
 ).split()
 
 

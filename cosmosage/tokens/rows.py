@@ -56,6 +56,16 @@ def collate(rows: Sequence[dict]) -> dict[str, np.ndarray]:
     return {"input_ids": ids, "position_ids": positions, "labels": labels}
 
 
+def by_source(row: dict) -> list[tuple[str, slice]]:
+    """Where the segments of a row come from: what their documents' ids begin with, and their
+    places in the row. ``arxiv:2407.04420v1`` is of ``arxiv``."""
+    ends = np.cumsum([0, *row["lengths"]]).tolist()
+    return [
+        (name.split(":")[0] if ":" in name else "", slice(first, last))
+        for name, first, last in zip(row["documents"], ends, ends[1:])
+    ]
+
+
 def open_rows(folder: Path) -> Dataset:
     """A packed data set.
 
@@ -92,6 +102,44 @@ def open_sides(folder: Path) -> tuple[Dataset, Dataset | None]:
         open_rows(folder / "train"),
         open_rows(held_out) if held_out.is_dir() else None,
     )
+
+
+def check(rows: Dataset, length: int, longest: int, vocabulary: int) -> None:
+    """See that packed rows, settings and model speak of one length and one vocabulary.
+
+    Args:
+        rows: a packed data set.
+        length: of a row, as the settings say it.
+        longest: sequence that the model reads, in tokens.
+        vocabulary: how many tokens the model knows.
+
+    Raises:
+        ValueError: they do not; or no token of the rows is to be learnt.
+    """
+    found = len(rows[0]["input_ids"])
+    if found != length:
+        raise ValueError(
+            f"the rows hold {found} tokens and sequence_length is "
+            f"{length}; pack them again or change the setting"
+        )
+    if length > longest:
+        raise ValueError(
+            f"sequence_length is {length} and the model reads {longest} tokens at most"
+        )
+    highest, learnt = 0, False
+    for part in rows.with_format("numpy").iter(1000):
+        highest = max(highest, int(np.max(part["input_ids"])))
+        learnt = learnt or bool(np.any(part["learnt"]))
+    if highest >= vocabulary:
+        raise ValueError(
+            f"the rows hold token {highest} and the model knows {vocabulary}; "
+            "pack them with the tokenizer of this model"
+        )
+    if not learnt:
+        raise ValueError(
+            "no token of the rows is to be learnt: every word is a prompt's; see that the "
+            "conversations hold the assistant's answers"
+        )
 
 
 def trace(folder: Path, row: int, place: int, corpus: Path) -> dict[str, Any]:
