@@ -277,6 +277,23 @@ def test_a_djvu_file_of_nothing_but_its_first_bytes_is_damaged(engine, tmp_path)
     assert found["status"] == "damaged" and _said(found).strip()
 
 
+def test_a_page_that_djvutxt_gives_up_keeps_its_number(tmp_path, monkeypatch):
+    """It then writes ``failed`` in the page's place, and ends with 0."""
+    words = '(word 0 0 90 9 "Dust") (word 95 0 190 9 "settles")'
+    page = f"(page 0 0 200 300 (line 0 0 200 9 {words}))"
+    tool = tmp_path / "djvutxt"
+    tool.write_text(f"#!/bin/sh\necho '{page}\nfailed\n{page}'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with Engine() as engine:
+        found = _read(
+            engine, tmp_path, b"AT&TFORM\x00\x00\x00\x63" + bytes(99), "a.djvu"
+        )
+    assert [page["status"] for page in found["pages"]] == ["ok", "damaged", "ok"]
+    assert found["pages"][2]["text"].strip() == "Dust settles"
+    assert "djvutxt cannot read the page" in _said(found)
+
+
 def test_without_djvulibre_a_djvu_file_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with Engine() as bare:

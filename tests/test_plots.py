@@ -22,10 +22,11 @@ def test_a_live_plot_is_drawn_anew_in_its_place(tmp_path, monkeypatch):
         return Handle()
 
     monkeypatch.setattr(plots, "display", display)
+    open_before = plt.get_fignums()
     watch = plots.live(plots.loss)
     write_jsonl(tmp_path / "metrics.jsonl", [{"tokens": 8, "loss": 2.0}])
     for _ in range(3):
         watch(tmp_path)
     assert [how for how, _ in shown] == ["first", "again", "again"]
     assert len({id(figure) for _, figure in shown}) == 3
-    assert not plt.get_fignums()  # or the cell would show the last once more
+    assert plt.get_fignums() == open_before  # or the cell would show the last once more

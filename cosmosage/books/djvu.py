@@ -28,8 +28,8 @@ _POINTS = (
 )
 
 
-def djvu_pages(path: Path, limit_s: float = 300.0) -> list[Page]:
-    """The pages of a DjVu file as rows.
+def djvu_pages(path: Path, limit_s: float = 300.0) -> tuple[list[Page], set[int]]:
+    """The pages of a DjVu file as rows, and the numbers of those that the tool gave up.
 
     Raises:
         ValueError: the tool cannot read the file; the message is the tool's.
@@ -48,12 +48,15 @@ def djvu_pages(path: Path, limit_s: float = 300.0) -> list[Page]:
         raise ValueError(
             f"djvutxt cannot read the file ({said[0] if said else 'no pages'})"
         )
-    pages = []
+    pages, failed = [], set()
     for number, node in enumerate(
         _parsed(done.stdout.decode("utf-8", "replace")), start=1
     ):
+        if not isinstance(node, list):  # the word "failed" in the place of a page
+            failed.add(number)
+            node = []
         pages.append(layout.read_page(number, _dictionary(node)))
-    return pages
+    return pages, failed
 
 
 def djvu_picture(
@@ -80,8 +83,8 @@ def djvu_picture(
     return done.stdout, (int(size[1]) * 72 / dpi, int(size[2]) * 72 / dpi)
 
 
-def _parsed(text: str) -> list[list[Any]]:
-    """The top-level lists of a run of S-expressions."""
+def _parsed(text: str) -> list[Any]:
+    """The expressions of a run of S-expressions: lists, texts, words and numbers."""
     stack: list[list[Any]] = [[]]
     for token in _TOKEN.findall(text):
         if token == "(":
@@ -94,7 +97,7 @@ def _parsed(text: str) -> list[list[Any]]:
             stack[-1].append(_unescaped(token[1:-1]))
         else:
             stack[-1].append(int(token) if token.lstrip("-").isdigit() else token)
-    return [node for node in stack[0] if isinstance(node, list)]
+    return stack[0]
 
 
 def _unescaped(text: str) -> str:

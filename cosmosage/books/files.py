@@ -163,10 +163,13 @@ def _djvu(path: Path, tell: Callable[[int], None], limit_s: float) -> Read:
         )
     tell(1)
     try:
-        pages = djvu_pages(path)
+        pages, failed = djvu_pages(path)
     except ValueError as error:
         return _unreadable("damaged", str(error))
     kept = [_first_judged(page, True) for page in pages]
+    for number in failed:
+        kept[number - 1].status = "damaged"
+        kept[number - 1].reason = "djvutxt cannot read the page"
     found = Read([])
     with path.open("rb") as file:
         length = int.from_bytes(file.read(12)[8:], "big") + 12
