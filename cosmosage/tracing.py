@@ -250,7 +250,8 @@ def work_of_a_step(recipe: Recipe, values: float) -> float:
         weight.grad = torch.zeros_like(weight)
         states: Literal["fp32", "8bit"] = "fp32" if recipe.state_bytes >= 8 else "8bit"
         optimiser = AdamW([("weight", weight)], states=states)
-        with (live := _Live(set())):
+        there = [weight, weight.grad, *optimiser.state().values()]
+        with (live := _Live({StorageWeakRef(x.untyped_storage()) for x in there})):
             optimiser.step(1e-4)
     return live.peaks["forward"].total()
 

@@ -14,13 +14,13 @@ ROOT = Path(__file__).resolve().parent.parent
 TOP = ["arxiv", "fine_tune", "helpers"]
 ROOMS = (
     "documents downloads listing packages similar oai search sources bulk children latex "
-    "books convert corpus importing settings schedule models tokens cards loss optimiser adapters "
-    "checkpoints progress validation ledger tracing planner sweeps evaluation retrieval "
+    "books convert corpus importing settings schedule models tokens cards attention loss optimiser "
+    "adapters checkpoints progress validation ledger tracing planner sweeps evaluation retrieval "
     "assistant server plots report views notebooks"
 ).split()
 """In the order in which data flows: a room imports only rooms before it."""
 HOLD_A_MODEL = set(
-    "tokens models cards loss optimiser adapters checkpoints progress validation "
+    "tokens models cards attention loss optimiser adapters checkpoints progress validation "
     "tracing planner evaluation assistant server".split()
 )
 NOTEBOOKS = ["cosmosage.ipynb", "textbooks.ipynb"]
