@@ -30,7 +30,7 @@ base: data/base/done.json
 
 test: .venv/tests.done data/base/done.json
 	.venv/bin/black --check .
-	.venv/bin/pylint *.py cosmosage tests benchmarks sample
+	.venv/bin/pylint --jobs 0 *.py cosmosage tests benchmarks sample
 	$(venv) -m pytest
 
 chat: data/base/done.json

@@ -64,6 +64,8 @@ class Scale:
     """Ends training after so many tokens."""
     trial_tokens: int
     """That each way of chunking is tried with; 0: none is."""
+    rate_steps: int
+    """Of the test of rates."""
     sweep_trials: int
     """Settings that are tried."""
     sweep_tokens: int
@@ -99,6 +101,7 @@ SCALES = {
         epochs=2,
         max_tokens=36_000,  # three minutes on two cores
         trial_tokens=6_144,
+        rate_steps=30,
         sweep_trials=4,
         sweep_tokens=4_096,
         gradient_checkpointing=False,
@@ -123,6 +126,7 @@ SCALES = {
         epochs=1,
         max_tokens=None,
         trial_tokens=0,
+        rate_steps=50,
         sweep_trials=6,
         sweep_tokens=500_000,
         gradient_checkpointing=True,

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SMALLER = {
     "max_tokens": 256,
     "trial_tokens": 128,
+    "rate_steps": 4,
     "sweep_trials": 2,
     "sweep_tokens": 256,
     "sequence_length": 128,
