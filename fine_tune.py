@@ -18,10 +18,11 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import tyro
 from datasets import Dataset
@@ -347,11 +348,9 @@ class _Run:
         counted = int((batch["labels"] != tokens.IGNORED).sum()) or 1
         own = {name: cards.share(array) for name, array in batch.items()}
         size, total, norm = len(own["labels"]), 0.0, 0.0
-        for first in range(0, size, self.micro_batch):
-            last = first + self.micro_batch
-            part = {name: array[first:last] for name, array in own.items()}
+        for part in self._parts(own):
             with offloaded(settings.offload_activations, self.model):
-                loss = self.spread(**on_device(part, self.model.device)).sum()
+                loss = self.spread(**part).sum()
             total += loss.item()
             # gradients of several cards are averaged, and what counts is their sum
             loss = loss * cards.count / counted
@@ -385,12 +384,15 @@ class _Run:
         """The loss of a step's rows, in nats a token; nothing is learnt."""
         self.losses.eval()
         batch = tokens.collate(self._rows(step))
-        total = 0.0
-        for first in range(0, self.settings.rows_per_step, self.micro_batch):
+        total = sum(self.losses(**part).sum().item() for part in self._parts(batch))
+        return total / (int((batch["labels"] != tokens.IGNORED).sum()) or 1)
+
+    def _parts(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, torch.Tensor]]:
+        """The rows that pass through the model at once, on its device."""
+        for first in range(0, len(batch["labels"]), self.micro_batch):
             last = first + self.micro_batch
             part = {name: array[first:last] for name, array in batch.items()}
-            total += self.losses(**on_device(part, self.model.device)).sum().item()
-        return total / (int((batch["labels"] != tokens.IGNORED).sum()) or 1)
+            yield on_device(part, self.model.device)
 
     def _rows(self, step: int) -> list[dict]:
         """The rows of a step, from their place in the endless sequence of epochs."""

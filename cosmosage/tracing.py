@@ -303,14 +303,13 @@ def _adapted(model: PreTrainedModel, recipe: Recipe) -> torch.nn.Module:
     return model
 
 
-# torch calls a function's methods by name, and leaves their arguments to it
-class _Expanded(torch.autograd.Function):  # pylint: disable=abstract-method
+class _Expanded(torch.autograd.Function):
+    # torch asks for no more than these two, and gives them what ``apply`` is given
+    # pylint: disable=abstract-method,arguments-differ
     """A product with a weight of 4 bits, which is expanded for it, and again on the way back."""
 
     @staticmethod
-    def forward(  # pylint: disable=arguments-differ
-        ctx: Any, x: torch.Tensor, outputs: int
-    ) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, outputs: int) -> torch.Tensor:
         """x: (..., inputs); the product: (..., outputs)."""
         ctx.inputs, ctx.outputs = x.shape[-1], outputs
         return x @ x.new_empty(x.shape[-1], outputs)

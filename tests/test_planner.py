@@ -50,6 +50,17 @@ def plan(base: Path, card: str | None = "RTX A6000", **given) -> planner.Plan:
     return fine_tune.plan(settings, card)
 
 
+LEAN = {
+    "sequence_length": 4096,
+    "rows_per_step": 1,
+    "micro_batch": 1,
+    "gradient_checkpointing": True,
+    "step_in_backward": True,
+    "optimiser_states": "8bit",
+}
+"""A full fine-tune with the least memory."""
+
+
 def test_weights_are_counted_as_they_are(base):
     model = models.load(base, torch.float32)[0]
     count = sum(p.numel() for p in model.parameters())
@@ -89,12 +100,7 @@ def test_gradients_of_several_parts_are_added_in_fp32(base):
 def test_a_llama_of_8b_in_full_fits_one_card(llama):
     made = plan(
         llama,
-        sequence_length=4096,
-        rows_per_step=1,
-        micro_batch=1,
-        gradient_checkpointing=True,
-        step_in_backward=True,
-        optimiser_states="8bit",
+        **LEAN,
     )
     # 2 x 128256 x 4096 embeddings; a layer: 2 x 4096 x 4096, 2 x 4096 x 1024,
     # 3 x 4096 x 14336 and two norms; the last norm
@@ -118,12 +124,7 @@ def test_a_llama_of_8b_in_full_fits_one_card(llama):
 def test_so_does_mistral_from_a_file_of_its_configuration(mistral):
     made = plan(
         mistral,
-        sequence_length=4096,
-        rows_per_step=1,
-        micro_batch=1,
-        gradient_checkpointing=True,
-        step_in_backward=True,
-        optimiser_states="8bit",
+        **LEAN,
     )
     assert made.parameters == 7_241_732_096
     assert made.fits and made.peak_gib <= 30
