@@ -20,7 +20,6 @@ from matplotlib.axes import Axes
 
 from cosmosage import books, latex, ledger, plots, report, views
 from cosmosage import listing as listings
-from cosmosage.corpus.contamination import overlap_sentence
 from cosmosage.documents import (
     read_documents,
     read_json,
@@ -493,6 +492,7 @@ def results(compared: dict[str, Any]) -> pd.DataFrame:
         seen = line.get("smallest_difference")
         rows.append(
             {
+                "set": line["set"],
                 "measure": plots.measure(line),
                 "of": line["group"].replace("_", " "),
                 "n": line["n"],
@@ -510,29 +510,12 @@ def results(compared: dict[str, Any]) -> pd.DataFrame:
 def headlines(run: Run, compared: dict[str, Any]) -> list[str]:
     """The run's figures, a sentence each, with n, interval and baseline."""
     trained = read_json(run.tuned / "done.json")["counts"]
-    figures = read_json(run / "evaluation" / f"{compared['tuned']}.json")
+    figures = read_json(run / "evaluation" / f"{compared['tuned']}.json")["questions"]
     lines = [
         f"trained on {trained['tokens']:,} tokens in {trained['seconds']:.0f} s "
         f"({trained['tokens'] / trained['seconds']:.0f} tokens/s)"
     ]
-    for line in compared["lines"]:
-        if line["group"] != "all":
-            continue
-        low, high = line["interval"] or (float("nan"),) * 2
-        text = (
-            f"{plots.measure(line)}: {line['base']:.3f} -> {line['tuned']:.3f} "
-            f"({line['difference']:+.3f}, 95 % {low:+.3f} to {high:+.3f}, n = {line['n']}): "
-            f"{line['verdict']}"
-        )
-        if line["measure"].startswith("accuracy"):
-            text += (
-                f"; the commonest answer alone: {figures['majority']:.3f}; "
-                + overlap_sentence(compared["overlap"])
-            )
-        else:
-            text += " (fewer are better)"
-        lines.append(text)
-    return lines
+    return lines + views.gains(compared, figures)
 
 
 def write_report(

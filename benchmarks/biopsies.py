@@ -27,7 +27,7 @@ from tongues import TONGUES
 from cosmosage import models
 from cosmosage.documents import read_jsonl
 from cosmosage.evaluation import biopsies, statistics
-from cosmosage.evaluation.measures import losses
+from cosmosage.evaluation.texts import losses
 
 DRAW = random.Random(1929)
 SPREAD, WITHIN = 0.1, 0.25  # bits per byte: between books and within one, as measured

@@ -92,7 +92,7 @@ def documents(
         def made() -> Iterator[Document]:
             seen: set[str] = set()
             checked = False
-            for number, record in enumerate(_records(dataset, split), start=1):
+            for number, record in enumerate(records(dataset, split), start=1):
                 name = f"{source}:{number}"
                 try:
                     if isinstance(record, str):
@@ -147,8 +147,20 @@ def _check_columns(
             )
 
 
-def _records(dataset: str | Path, split: str) -> Iterator[dict[str, Any] | str]:
-    """The records of a data set; for one that cannot be read, why."""
+def records(dataset: str | Path, split: str) -> Iterator[dict[str, Any] | str]:
+    """The records of a data set, drawn one by one.
+
+    Args:
+        dataset: as of ``documents``.
+        split: as of ``documents``.
+
+    Yields:
+        Records; for a line that is none, why.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no such split, or a kind of file that cannot be read.
+    """
     path = Path(dataset)
     if path.name.endswith((".jsonl", ".jsonl.gz")):
         if not path.is_file():

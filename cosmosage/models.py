@@ -199,6 +199,22 @@ def check(name: str | Path) -> None:
         )
 
 
+def portrait(name: str | Path) -> list:
+    """What a model's answers depend on: configuration, weights and tokenizer, but no model card.
+
+    Returns:
+        Of a folder the names, sizes and times of those files, for a fingerprint; of the hub's
+        its name.
+    """
+    if not Path(name).is_dir():
+        return [str(name)]
+    return [
+        (file.name, file.stat().st_size, file.stat().st_mtime_ns)
+        for file in sorted(Path(name).iterdir())
+        if re.fullmatch(r"config\.json|token.*|.*\.safetensors", file.name)
+    ]
+
+
 PLAIN_CHAT = (
     "{% for turn in messages %}{% if not loop.first %}{{ '\\n\\n' }}{% endif %}"
     "{{ turn['role'] | capitalize }}: {{ turn['content'] }}"
@@ -232,12 +248,17 @@ def complete(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
     max_new_tokens: int = 100,
+    temperature: float = 0.0,
+    seed: int = 0,
 ) -> list[str]:
-    """Continue several prompts at once, each with its most likely words (greedy).
+    """Continue several prompts at once, each with its most likely words, or by chance.
 
     Args:
         prompts: texts as the model reads them (see ``chat_text``).
         max_new_tokens: an answer's length at most, in tokens.
+        temperature: 0: the most likely word each time (greedy); else words are drawn, at 1 as
+            likely as the model holds them.
+        seed: of the drawing; the process's own chance is left as it was.
 
     Returns:
         One continuation a prompt, without the prompt.
@@ -245,13 +266,19 @@ def complete(
     if not prompts:
         return []
     batch = _encode(tokenizer, prompts).to(model.device)
-    out = model.generate(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        pad_token_id=tokenizer.pad_token_id,
+    drawn = (
+        {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
     )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        out = model.generate(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            max_new_tokens=max_new_tokens,
+            do_sample=bool(drawn),
+            pad_token_id=tokenizer.pad_token_id,
+            **drawn,
+        )
     width = batch["input_ids"].shape[1]
     return [
         text.strip()

@@ -459,7 +459,10 @@ def differences(compared: dict[str, Any], ax: Axes | None = None) -> Axes:
     ax.axvline(0, color="black", lw=0.8)
     ax.set_yticks(
         range(len(lines)),
-        [f"{measure(line)}, {line['group'].replace('_', ' ')}" for line in lines],
+        [
+            f"{line['set']}: {measure(line)}, {line['group'].replace('_', ' ')}"
+            for line in lines
+        ],
     )
     ax.invert_yaxis()
     ax.set_xlabel(
@@ -472,7 +475,7 @@ def differences(compared: dict[str, Any], ax: Axes | None = None) -> Axes:
 
 def _better(line: dict[str, Any]) -> tuple[float, float, float]:
     """A difference and its interval with gains positive, in per cent or points."""
-    if line["measure"] == "bits_per_byte":
+    if "percent" in line:
         low, high = line["percent_interval"]
         return -line["percent"], -high, -low
     low, high = line["interval"]

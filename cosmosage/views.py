@@ -1,4 +1,4 @@
-"""What a notebook's cell shows of the books: one table or one piece of HTML each.
+"""What a notebook's cell shows of the books and of the figures: a table, HTML, or sentences each.
 
 Nothing is computed here that a figure rests on: a view takes what a room has written, or what
 it gave, and sets it in rows for a person to judge. What comes out of a file is shown letter
@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 from IPython.display import HTML
 
-from cosmosage import books, report
+from cosmosage import books, plots, report
+from cosmosage.corpus.contamination import overlap_sentence
 from cosmosage.documents import read_documents, read_jsonl
 
 SHOWN = 3
@@ -241,3 +242,32 @@ def cuts(data: Path) -> pd.DataFrame:
             for cut in books.trim(pages)[1]
         ]
     )
+
+
+def gains(compared: dict[str, Any], questions: dict[str, Any]) -> list[str]:
+    """What changed between two models, a sentence a measure of a whole set.
+
+    Args:
+        compared: what ``evaluation.compare`` gave.
+        questions: the tuned model's figures of them, by set.
+    """
+    out = []
+    for line in compared["lines"]:
+        if line["group"] != "all":
+            continue
+        low, high = line["interval"] or (float("nan"),) * 2
+        text = (
+            f"{plots.measure(line)}: {line['base']:.3f} -> {line['tuned']:.3f} "
+            f"({line['difference']:+.3f}, 95 % {low:+.3f} to {high:+.3f}, n = {line['n']}): "
+            f"{line['verdict']}"
+        )
+        if "percent" in line:
+            text += " (fewer are better)"
+        else:
+            asked = questions[line["set"]]
+            text += (
+                f"; the commonest answer alone: {asked['majority']:.3f}; "
+                + overlap_sentence(asked["overlap"])
+            )
+        out.append(text)
+    return out

@@ -54,8 +54,10 @@ def test_every_way_is_trained_on_one_budget_and_judged_on_one_text(given, monkey
         fine_tune.fine_tune(each)
         budgets.append((each.max_tokens, each.seed, Path(each.data).name))
         if each.seed == settings.seed and each.data.name == "overlap":
-            figures = evaluate({"own": each.out}, begun, None, out.parent / "own")
-            budgets.append(figures["own"]["bits_per_byte"])
+            figures = evaluate(
+                {"own": each.out}, {"test": begun}, None, out.parent / "own"
+            )
+            budgets.append(figures["own"]["texts"]["test"]["bits_per_byte"])
 
     lines = compare_chunkings(train, settings, texts, out, 2048)
     by_name = {line["chunking"]: line for line in lines}

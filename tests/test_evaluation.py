@@ -16,12 +16,12 @@ from cosmosage.evaluation import (
     compare,
     evaluate,
     losses,
-    measures,
     multiple_choice,
     name_models,
     statistics,
 )
-from cosmosage.evaluation.__main__ import main
+from cosmosage.evaluation.__main__ import comparison, main, table
+from cosmosage.evaluation.texts import windows
 
 TEXT = (
     "The Hubble constant is 67.4 km/s/Mpc, says Planck; $H_0$ = 73, say the Cepheids. "
@@ -114,7 +114,7 @@ def test_windows_count_every_token_once_with_the_context_kept(loaded):
 @pytest.mark.parametrize("overlap", [0, 1, 7])
 def test_windows_cover(n, overlap):
     counted = []
-    for begin, first, end in measures.windows(n, 8, overlap):
+    for begin, first, end in windows(n, 8, overlap):
         assert end - begin <= 8 and begin <= first < end
         assert first - begin == (overlap if first else 0)
         counted += range(first, end)
@@ -198,7 +198,8 @@ def test_choices_score_as_one_by_one(loaded):
     assert figure["accuracy_normalised"] == normalised / len(asked)
     places = [record["answer"] for record in asked]
     assert figure["majority"] == max(map(places.count, places)) / len(asked)
-    assert sum(figure["picks"]) == figure["n"] == len(asked)
+    for picks in figure["picks"].values():
+        assert sum(picks) == figure["n"] == len(asked)
 
 
 def test_groups_by_whether_a_text_answers(loaded):
@@ -364,12 +365,14 @@ def test_figures_are_written_and_not_measured_twice(folder, files, monkeypatch):
     figures = evaluate([folder], *files)
     out = files[2]
     record = json.loads((out / "tiny.json").read_text())
-    for key in ("bits_per_byte", "accuracy", "accuracy_normalised", "majority", "n"):
-        assert isinstance(record[key], (int, float))
-        assert figures["tiny"][key] == record[key]
-    assert len(record["documents"]) == record["n_documents"] == 12
+    read, asked = record["texts"]["texts"], record["questions"]["asked"]
+    for key in ("accuracy", "accuracy_normalised", "accuracy_letters", "majority", "n"):
+        assert isinstance(asked[key], (int, float))
+    assert figures["tiny"]["questions"]["asked"] == asked
+    assert figures["tiny"]["texts"]["texts"] | {"documents": read["documents"]} == read
+    assert len(read["documents"]) == read["n_documents"] == 12
     given = (out / "tiny.answers.jsonl").read_text().splitlines()
-    assert len(given) == record["n"]
+    assert len(given) == asked["n"]
     assert sorted(path.name for path in out.iterdir()) == [
         "tiny.answers.jsonl",
         "tiny.json",
@@ -377,22 +380,23 @@ def test_figures_are_written_and_not_measured_twice(folder, files, monkeypatch):
     # a model card beside the weights changes nothing
     (folder / "README.md").write_text("a model")
     monkeypatch.setattr(models, "load", None)
-    assert evaluate([folder], *files)["tiny"]["accuracy"] == record["accuracy"]
+    assert evaluate([folder], *files) == figures
     evaluate([folder], None, files[1], out)
     assert json.loads((out / "tiny.json").read_text()) == record
 
 
 def test_the_figures_say_how_much_of_the_questions_the_corpus_held(folder, files):
     corpus, asked, out = files
-    assert evaluate([folder], corpus, asked, out)["tiny"]["overlap"] is None
+    own = [folder], corpus, asked, out
+    assert evaluate(*own)["tiny"]["questions"]["asked"]["overlap"] is None
     held = {"questions": 30, "found": 2, "too_short": 1}
     found = {"asked.jsonl": held | {"documents": {"q1": ["x"], "q2": ["y"]}}}
     corpus.with_name("contamination.json").write_text(json.dumps(found))
-    assert evaluate([folder], corpus, asked, out)["tiny"]["overlap"] == held
-    assert evaluate([folder], None, asked, out)["tiny"]["overlap"] == held
-    compared = compare(out, "tiny", "tiny")
+    for given in (own, ([folder], None, asked, out)):
+        found = evaluate(*given)["tiny"]["questions"]["asked"]["overlap"]
+        assert found == held
     said = "2 of 30 questions stood in the corpus and were cut; 1 are too short to be"
-    assert overlap_sentence(compared["overlap"]).startswith(said)
+    assert overlap_sentence(found).startswith(said)
     assert "nobody looked" in overlap_sentence(None)
 
 
@@ -402,8 +406,13 @@ def test_only_the_changed_set_is_measured_again(folder, files, monkeypatch):
     write(asked, questions(8))
     monkeypatch.setattr("cosmosage.evaluation.losses", None)
     after = evaluate([folder], corpus, asked, out)["tiny"]
-    assert (before["n"], after["n"]) == (30, 8)
-    assert before["bits_per_byte"] == after["bits_per_byte"]
+    assert [r["questions"]["asked"]["n"] for r in (before, after)] == [30, 8]
+    assert before["texts"] == after["texts"]
+    more = {"more": write(asked.with_name("more.jsonl"), questions(12))}
+    more = evaluate([folder], None, more, out)["tiny"]["questions"]
+    assert more["asked"] == after["questions"]["asked"] and more["more"]["n"] == 12
+    lines = [json.loads(line) for line in (out / "tiny.answers.jsonl").open()]
+    assert [line["set"] for line in lines] == ["asked"] * 8 + ["more"] * 12
 
 
 def test_a_kill_costs_one_chunk(folder, files, monkeypatch):
@@ -422,7 +431,7 @@ def test_a_kill_costs_one_chunk(folder, files, monkeypatch):
 
         return work
 
-    real = measures.losses
+    real = losses
     monkeypatch.setattr("cosmosage.evaluation.losses", stop_at(2))
     with pytest.raises(KeyboardInterrupt):
         evaluate([folder], corpus, asked, out)
@@ -437,8 +446,9 @@ def test_a_kill_costs_one_chunk(folder, files, monkeypatch):
     monkeypatch.setattr("cosmosage.evaluation.losses", stop_at(99))
     resumed = evaluate([folder], corpus, asked, out)["tiny"]
     assert sum(seen) == 12  # nothing twice
-    assert resumed["bits_per_byte"] == pytest.approx(whole["bits_per_byte"], rel=1e-6)
-    assert resumed["accuracy"] == whole["accuracy"]
+    bits = [each["texts"]["texts"]["bits_per_byte"] for each in (resumed, whole)]
+    assert bits[0] == pytest.approx(bits[1], rel=1e-6)
+    assert resumed["questions"] == whole["questions"]
     assert len(list(out.iterdir())) == 2
 
 
@@ -472,9 +482,10 @@ def test_compare_pairs_what_both_have_read(folder, files, tmp_path):
     figures = evaluate([folder, worse], corpus, asked, out)
     compared = compare(out, "tiny", "worse")
     lines = {(line["measure"], line["group"]): line for line in compared["lines"]}
-    assert len(lines) == 1 + 2 * 3
+    assert len(lines) == 1 + 3 * 3
     line = lines["bits_per_byte", "all"]
-    change = figures["worse"]["bits_per_byte"] - figures["tiny"]["bits_per_byte"]
+    bits = [f["texts"]["texts"]["bits_per_byte"] for f in figures.values()]
+    change = bits[1] - bits[0]
     assert line["difference"] == pytest.approx(change)
     assert line["interval"][0] < change < line["interval"][1]
     assert line["percent"] == pytest.approx(100 * change / line["base"])
@@ -495,7 +506,8 @@ def test_compare_pairs_what_both_have_read(folder, files, tmp_path):
 def answers_file(right):
     """Answers that are right or wrong as told."""
     return [
-        {"id": f"q{n}", "answer": 0, "picked": int(not r), "picked_normalised": 1}
+        {"id": f"q{n}", "answer": 0, "picked": int(not r)}
+        | {"set": "asked", "picked_normalised": 1, "picked_letter": 0}
         for n, r in enumerate(right)
     ]
 
@@ -517,8 +529,8 @@ def test_noise_is_no_gain(tmp_path, gained, lost, verdict):
     for name, right in (("a", first), ("b", second)):
         record = {
             "model": name,
-            "accuracy": sum(right) / len(right),
-            "questions_fingerprint": "x",
+            "texts": {},
+            "questions": {"asked": {"fingerprint": "x", "accuracy": 0.5}},
             "number_format": "float32",
         }
         (tmp_path / f"{name}.json").write_text(json.dumps(record))
@@ -536,9 +548,8 @@ def texts_file(path, name, values):
     ]
     record = {
         "model": name,
-        "bits_per_byte": 1.0,
-        "documents": documents,
-        "corpus_fingerprint": "x",
+        "questions": {},
+        "texts": {"texts": {"documents": documents, "fingerprint": "x"}},
         "number_format": "float32",
     }
     (path / f"{name}.json").write_text(json.dumps(record))
@@ -563,7 +574,7 @@ def test_unlike_sets_are_not_compared(folder, files):
     evaluate({"one": folder}, corpus, None, out)
     write(corpus, [{"text": TEXT}])
     evaluate({"two": folder}, corpus, None, out)
-    with pytest.raises(ValueError, match="corpus_fingerprint"):
+    with pytest.raises(ValueError, match="differ in the set texts"):
         compare(out, "one", "two")
     evaluate({"three": folder}, None, asked, out)
     with pytest.raises(ValueError, match="share no measure"):
@@ -576,10 +587,10 @@ def test_the_command_prints_a_table(folder, files, tmp_path, capsys):
     corpus, asked, out = files
     worse = nudged(folder, tmp_path / "worse", 0.1)
     rest = ["--corpus", str(corpus), "--questions", str(asked), "--out", str(out)]
-    assert main([str(folder), str(worse), *rest]) == 0
+    assert main([f"tiny={folder}", f"worse={worse}", *rest]) == 0
     printed = capsys.readouterr().out
     record = json.loads((out / "worse.json").read_text())
-    assert f"{record['bits_per_byte']:.3f}" in printed
+    assert f"{record['texts']['texts']['bits_per_byte']:.3f}" in printed
     assert "worse against tiny" in printed and "not distinguishable" in printed
     assert "30 questions see a difference of" in printed
 
@@ -622,3 +633,85 @@ def test_errors_of_the_command_are_one_sentence(
     assert main([str(model), *extra, "--out", str(out)]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert words in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("change, kept", [(1.002, True), (1.03, False), (1.01, None)])
+def test_a_loss_is_held_against_a_margin_that_was_set_before(tmp_path, change, kept):
+    random = np.random.default_rng(6)
+    values = random.uniform(5, 20, 40)
+    texts_file(tmp_path, "a", values)
+    texts_file(tmp_path, "b", values * random.normal(change, 0.01, 40))
+    line, *_ = compare(tmp_path, "a", "b", {"texts": 1.0})["lines"]
+    assert line["kept"] is kept
+    said = {True: "lost less", False: "lost more", None: "may have lost"}[kept]
+    assert f"{said}" in comparison({"base": "a", "tuned": "b", "lines": [line]})
+    with pytest.raises(ValueError, match="general, which was not compared"):
+        compare(tmp_path, "a", "b", {"general": 1.0})
+
+
+PAPER = """# A title
+
+Some words before.
+
+## Abstract
+
+We measure the Hubble constant.
+
+## 1 Introduction
+
+Distances are hard to measure.
+
+### History
+
+And were harder.
+
+## Data and method
+
+Cepheids in 37 galaxies.
+"""
+
+
+def test_a_paper_is_read_by_its_sections(loaded):
+    whole, alone = losses(*loaded, [PAPER, "## Introduction\n\nNo paper."])
+    assert not alone.sections
+    assert list(whole.sections) == ["abstract", "introduction", "methods"]
+    assert sum(nats for nats, _ in whole.sections.values()) < whole.nll
+    begin = PAPER.index("## Abstract")
+    assert sum(size for _, size in whole.sections.values()) == len(PAPER) - begin
+    # what stands before the sections, read alone, has the rest of the loss
+    head = losses(*loaded, [PAPER[:begin]])[0]
+    rest = whole.nll - sum(nats for nats, _ in whole.sections.values())
+    assert rest == pytest.approx(head.nll, rel=0.02)
+    papers = [
+        {"id": f"arxiv:2401.0000{n}v1", "source": "arxiv", "text": PAPER + "!" * n}
+        for n in range(3)
+    ]
+    figure = bits_per_byte(*loaded, papers)
+    assert set(figure["by_section"]) == set(whole.sections)
+    assert figure["by_section"]["abstract"]["n_documents"] == 3
+
+
+def test_open_questions_cost_the_bits_of_their_answers(folder, loaded, tmp_path):
+    asked = [
+        {"id": f"o{n}", "question": f"How old is {n}?", "gold": f"{n} billion years"}
+        for n in range(12)
+    ]
+    file, out = write(tmp_path / "open.jsonl", asked), tmp_path / "out"
+    worse = nudged(folder, tmp_path / "worse", 0.1)
+    figures = evaluate([folder, worse], None, file, out)
+    model, tokenizer = loaded
+    nats = size = 0.0
+    for record in asked:
+        before = f"Question: {record['question']}\nAnswer:"
+        start = len(tokenizer(before)["input_ids"])
+        ids = torch.tensor(tokenizer(f"{before} {record['gold']}")["input_ids"])
+        with torch.inference_mode():
+            logs = model(ids[None]).logits[0].log_softmax(-1)
+        nats -= sum(logs[at - 1, ids[at]].item() for at in range(start, len(ids)))
+        size += len(record["gold"]) + 1
+    figure = figures["tiny"]["questions"]["open"]
+    assert figure["bits_per_byte"] == pytest.approx(nats / size / math.log(2), rel=1e-5)
+    (line,) = compare(out, "tiny", "worse")["lines"]
+    assert line["measure"] == "gold_bits_per_byte" and line["n"] == 12
+    assert line["tuned"] == figures["worse"]["questions"]["open"]["bits_per_byte"]
+    assert table(figures).count("gold") == 1

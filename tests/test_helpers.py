@@ -12,6 +12,7 @@ matplotlib.use("Agg")
 
 LINES = [
     {
+        "set": "test",
         "measure": "bits_per_byte",
         "group": "all",
         "n": 9,
@@ -24,6 +25,7 @@ LINES = [
         "verdict": "fell",
     },
     {
+        "set": "questions",
         "measure": "accuracy",
         "group": "answered_by_texts",
         "n": 100,
@@ -35,6 +37,7 @@ LINES = [
         "verdict": "not distinguishable",
     },
     {
+        "set": "test",
         "measure": "bits_per_byte",
         "group": "books",
         "n": 1,

@@ -115,7 +115,8 @@ def test_the_sample_twice_in_one_folder(base, mirror, data):
     ]
     assert [line["step"] for line in metrics] == [1, 2]
     figures = json.loads((data / "evaluation/tuned.json").read_text("utf-8"))
-    assert figures["n"] == 8 and figures["bits_per_byte"] > 0
+    assert figures["questions"]["questions"]["n"] == 8
+    assert figures["texts"]["test"]["bits_per_byte"] > 0
     page = (data / "report.html").read_text("utf-8")
     assert "data:image/png;base64," in page
     assert not re.search(r"<script|src=\"http|href=\"http", page)

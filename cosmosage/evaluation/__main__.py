@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from cosmosage.corpus.contamination import overlap_sentence
-from cosmosage.evaluation import compare, evaluate, statistics
+from cosmosage.evaluation import compare, evaluate, name_models, statistics
+from cosmosage.evaluation.asking import ask, judge_asked
+from cosmosage.evaluation.choices import MEASURES
+from cosmosage.evaluation.judge import Judge
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,83 +20,221 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Bits per byte and multiple choice, with 95 %% intervals; "
         "every further model is compared with the first.",
     )
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="folder or hub name")
     parser.add_argument(
-        "--corpus", type=Path, metavar="FILE", help="texts, .jsonl[.gz]"
+        "models", nargs="+", metavar="[NAME=]MODEL", help="folder or hub name"
     )
-    parser.add_argument("--questions", type=Path, metavar="FILE", help=".jsonl[.gz]")
+    for option, what in (
+        ("--corpus", "texts, .jsonl[.gz]"),
+        ("--questions", ".jsonl[.gz]"),
+    ):
+        parser.add_argument(
+            option, nargs="+", default=[], metavar="[NAME=]FILE", help=what
+        )
+    parser.add_argument(
+        "--margin",
+        nargs="+",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="of sets on which nothing may be lost: per cent of bits, or points, that are nothing",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", required=True)
     parser.add_argument("--length", type=int, metavar="TOKENS", help="context of texts")
+    parser.add_argument(
+        "--ask",
+        type=int,
+        metavar="K",
+        help="have the questions answered in writing too, once plainly and K times by chance",
+    )
+    parser.add_argument(
+        "--index", type=Path, metavar="DIR", help="for --ask: also with its passages"
+    )
+    parser.add_argument("--judge", metavar="MODEL@ADDRESS", help="who grades answers")
+    parser.add_argument(
+        "--graded",
+        type=Path,
+        metavar="FILE",
+        help="by people: what the judge is held to",
+    )
     given = parser.parse_args(arguments)
     try:
+        if given.judge and not given.graded:
+            raise ValueError(
+                "a judge needs --graded, answers that people graded: without it nobody knows how "
+                "often it errs"
+            )
+        margins = {name: float(value) for name, value in map(_pair, given.margin)}
+        given.models = _models(given.models)
         figures = evaluate(
-            given.models, given.corpus, given.questions, given.out, given.length
+            given.models,
+            *(
+                {name: Path(path) for name, path in map(_pair, files)}
+                for files in (given.corpus, given.questions)
+            ),
+            given.out,
+            given.length,
         )
         print(table(figures))
         base, *others = figures
         for other in others:
-            print("\n" + comparison(compare(given.out, base, other)))
+            print("\n" + comparison(compare(given.out, base, other, margins)))
+        if given.ask is not None:
+            print("\n" + _asked(given))
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-def table(figures: dict[str, dict[str, Any]]) -> str:
-    """The models' figures side by side, as text."""
-    rows = [["model", "bits per byte", "accuracy", "normalised", "majority", "n"]]
-    for name, record in figures.items():
+def _asked(given: argparse.Namespace) -> str:
+    """Have each set of questions answered in writing, and judged if there is a judge."""
+    parts = []
+    for name, file in map(_pair, given.questions):
+        out = given.out / name
+        figures = ask(given.models, Path(file), out, given.index, given.ask)
+        parts.append(f"{name}, answered in writing\n{asked_table(figures)}")
+        if given.judge:
+            model, _, address = given.judge.partition("@")
+            judge = Judge(model, address or None)
+            found = judge_asked(list(figures), out, judge, given.graded)
+            lines = [
+                f"{each}: {found[each]['accuracy']:.3f} right by the judge, corrected, "
+                f"[{found[each]['accuracy_interval'][0]:.3f}, "
+                f"{found[each]['accuracy_interval'][1]:.3f}] (it passed "
+                f"{found[each]['judged']:.3f})"
+                for each in figures
+            ]
+            known = found["calibration"]
+            (right, m), (wrong, k) = known["passes_right"], known["passes_wrong"]
+            lines.append(
+                f"the judge passes {right} of {m} answers that people marked right, and {wrong} of "
+                f"{k} that they marked wrong (kappa {known['kappa']:.2f})"
+            )
+            parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def asked_table(figures: dict[str, dict[str, Any]]) -> str:
+    """What models wrote, side by side."""
+    rows = [
+        "model right overlap numbers abstained unanswerable agreement AUROC n".split()
+    ]
+    for name, figure in figures.items():
         rows.append(
             [name]
+            + [_with_interval(figure, key) for key in ("right", "overlap")]
             + [
-                _with_interval(record, key)
-                for key in ("bits_per_byte", "accuracy", "accuracy_normalised")
+                " of ".join(map(str, figure[key])) if key in figure else "-"
+                for key in ("numeric", "abstained", "unanswerable")
             ]
-            + [f"{record['majority']:.3f}" if "majority" in record else "-"]
-            + [str(record.get("n", "-"))]
+            + [f"{figure['agreement']:.2f}" if "agreement" in figure else "-"]
+            + [
+                (
+                    _with_interval(figure, "auroc")
+                    if figure.get("auroc") is not None
+                    else "-"
+                )
+            ]
+            + [str(figure["n"])]
         )
     out = _aligned(rows)
-    first = next(iter(figures.values()))
-    if "n_documents" in first:
-        out += f"\n{first['n_documents']} texts, {first['bytes']:,} bytes"
-    if "n" in first:
-        least, most = (
-            100 * statistics.smallest_difference(first["n"], share)
-            for share in (0.2, 0.3)
-        )
-        out += (
-            f"\n{first['n']} questions see a difference of {least:.1f} to {most:.1f} points "
-            "(80 % power, models that differ on 20 to 30 % of them)"
-            f"\n{overlap_sentence(first.get('overlap'))}"
-        )
+    for name, figure in figures.items():
+        if (edges := figure.get("auroc_interval")) and edges[0] <= 0.5:
+            out += f"\n{name}: agreement does not tell right from wrong here (.5 is chance)"
     return out
+
+
+def _models(given: Sequence[str]) -> dict[str, str | Path]:
+    """Models by the names that they were given, or by those of their folders."""
+    if not any("=" in model for model in given):
+        return name_models(given)
+    return name_models(dict(map(_pair, given)))
+
+
+def _pair(given: str) -> tuple[str, str]:
+    """``NAME=VALUE``; a file alone goes by its own name."""
+    name, found, value = given.partition("=")
+    return (name, value) if found else (Path(given).name.partition(".")[0], given)
+
+
+def table(figures: dict[str, dict[str, Any]]) -> str:
+    """The models' figures side by side, as text."""
+    rows = [["set", "model", "bits per byte", "n", "bytes"]]
+    for name in next(iter(figures.values()))["texts"]:
+        for model, record in figures.items():
+            figure = record["texts"][name]
+            value = _with_interval(figure, "bits_per_byte")
+            n, size = str(figure["n_documents"]), f"{figure['bytes']:,}"
+            rows.append([name, model, value, n, size])
+    parts = [_aligned(rows)] if len(rows) > 1 else []
+    heads = "set model accuracy normalised letters majority n".split()
+    choices, gold, notes = [[*heads, "letters picked"]], [], []
+    gold.append(["set", "model", "bits per byte of the gold answer", "n"])
+    for name, figure in next(iter(figures.values()))["questions"].items():
+        for model, record in figures.items():
+            figure = record["questions"][name]
+            n = str(figure["n"])
+            if "accuracy" not in figure:
+                gold.append([name, model, _with_interval(figure, "bits_per_byte"), n])
+                continue
+            choices.append(
+                [name, model]
+                + [_with_interval(figure, measure) for measure in MEASURES]
+                + [f"{figure['majority']:.3f}", n]
+                + [" ".join(map(str, figure["picks"]["accuracy_letters"]))]
+            )
+        if "accuracy" in figure:
+            notes.append(_sight(name, figure))
+    if len(choices) > 1:
+        parts.append("\n".join([_aligned(choices), *notes]))
+    if len(gold) > 1:
+        parts.append(_aligned(gold))
+    return "\n\n".join(parts)
+
+
+def _sight(name: str, figure: dict[str, Any]) -> str:
+    """What a set's questions can see, and how many of them the corpus held."""
+    least, most = (
+        100 * statistics.smallest_difference(figure["n"], share) for share in (0.2, 0.3)
+    )
+    return (
+        f"{name}: {figure['n']} questions see a difference of {least:.1f} to {most:.1f} points "
+        "(80 % power, models that differ on 20 to 30 % of them); "
+        + overlap_sentence(figure.get("overlap"))
+    )
 
 
 def comparison(compared: dict[str, Any]) -> str:
     """What ``compare`` found, as text."""
-    rows = [["measure", "group", "n", "difference", "95 %", "p", "sees", "verdict"]]
+    rows = ["set measure group n difference interval p sees verdict".split()]
     for line in compared["lines"]:
         percent = "percent" in line
         value = line["percent"] if percent else 100 * line["difference"]
         edges = line["percent_interval"] if percent else line["interval"]
         scale, unit = (1, " %") if percent else (100, " points")
+        p, sees = line.get("p_holm"), line.get("smallest_difference")
         rows.append(
             [
+                line["set"],
                 line["measure"],
                 line["group"],
                 str(line["n"]),
                 f"{value:+.1f}{unit}",
                 f"[{scale * edges[0]:+.1f}, {scale * edges[1]:+.1f}]" if edges else "-",
-                f"{line['p_holm']:.3f}" if "p_holm" in line else "-",
-                (
-                    f"{100 * line['smallest_difference']:.1f}"
-                    if "smallest_difference" in line
-                    else "-"
-                ),
-                line["verdict"],
+                "-" if p is None else f"{p:.3f}",
+                "-" if sees is None else f"{100 * sees:.1f}",
+                line["verdict"] + margin_note(line),
             ]
         )
     return f"{compared['tuned']} against {compared['base']}\n" + _aligned(rows)
+
+
+def margin_note(line: dict[str, Any]) -> str:
+    """What a margin lets one say of a line; nothing where there is none."""
+    if "margin" not in line:
+        return ""
+    unit = "%" if "percent" in line else "points"
+    said = {True: "lost less than", False: "lost more than", None: "may have lost"}
+    return f"; {said[line['kept']]} {line['margin']:g} {unit}"
 
 
 def _with_interval(record: dict[str, Any], key: str) -> str:

@@ -37,7 +37,7 @@ from cosmosage.documents import (
     write_json,
 )
 from cosmosage.evaluation import statistics
-from cosmosage.evaluation.measures import losses
+from cosmosage.evaluation.texts import losses
 
 CHARACTERS = 1200
 """A sample's length: some 300 tokens, enough for the loss to settle."""

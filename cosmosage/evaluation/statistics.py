@@ -18,7 +18,7 @@ DRAWS = 2000
 SEED = 1929
 """Of the bootstrap; the year of Hubble's paper."""
 
-_Z = NormalDist().inv_cdf(0.975)  # two-sided 95 %
+Z = NormalDist().inv_cdf(0.975)  # two-sided 95 %
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
@@ -32,9 +32,9 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     """
     if not 0 <= right <= n or n == 0:
         raise ValueError(f"{right} of {n} is no share; wanted 0 <= right <= n, n > 0")
-    share, z2 = right / n, _Z * _Z
+    share, z2 = right / n, Z * Z
     middle = share + z2 / (2 * n)
-    half = _Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    half = Z * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     low, high = (middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)
     return (max(low, 0.0) if right else 0.0, min(high, 1.0) if right < n else 1.0)
 
@@ -104,7 +104,7 @@ def smallest_difference(n: int, discordant: float, power: float = 0.8) -> float:
 
     def missing(difference: float) -> float:
         share = max(discordant, difference)
-        reach = _Z * math.sqrt(share) + z_power * math.sqrt(share - difference**2)
+        reach = Z * math.sqrt(share) + z_power * math.sqrt(share - difference**2)
         return (reach / difference) ** 2 - n
 
     if missing(1.0) > 0:
@@ -123,6 +123,16 @@ def holm(ps: Sequence[float]) -> list[float]:
         least = max(least, min(1.0, (len(ps) - rank) * ps[place]))
         out[place] = least
     return out
+
+
+def kappa(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """How far two graders agree beyond chance (Cohen 1960): 1 fully, 0 as chance would.
+
+    Of two who both gave the same grade to everything it is 0: nothing was told apart.
+    """
+    one, other = np.asarray(first, bool), np.asarray(second, bool)
+    chance = one.mean() * other.mean() + (1 - one.mean()) * (1 - other.mean())
+    return float(((one == other).mean() - chance) / (1 - chance)) if chance < 1 else 0.0
 
 
 def cluster(identifier: str) -> str:
@@ -157,6 +167,30 @@ def bootstrap(
     return np.stack(
         [random.multinomial(len(names), chances) @ sums for _ in range(draws)]
     )
+
+
+def sign_flips(
+    clusters: Sequence[str], differences: Sequence[float], seed: int = SEED
+) -> float:
+    """Two-sided p of paired differences, were each cluster's sign a coin's (Fisher 1935).
+
+    Exact for up to 13 clusters, by all ways to turn them; beyond, by 10,000 draws.
+
+    Args:
+        clusters: the cluster of each difference.
+        differences: second minus first.
+    """
+    names, index = np.unique(np.asarray(clusters, dtype=object), return_inverse=True)
+    sums = np.bincount(index, np.asarray(differences, float))
+    if len(names) <= 13:
+        turned = (np.arange(2 ** len(names))[:, None] >> np.arange(len(names))) & 1
+        turns, extra = 1 - 2 * turned, 0
+    else:
+        draws = np.random.default_rng(seed).integers(0, 2, (10_000, len(names)))
+        turns, extra = 1 - 2 * draws, 1  # the one that was seen counts among them
+    seen = abs(sums.sum())
+    reached = np.abs(turns @ sums) >= seen * (1 - 1e-12)
+    return float((reached.sum() + extra) / (len(turns) + extra))
 
 
 def interval(draws: np.ndarray) -> list[float]:

@@ -1,0 +1,85 @@
+"""Whether a model says the same thing when it is asked again, and whether it can say nothing.
+
+An answer that a model knows comes back in other words; one that it makes up comes back with
+another content (Farquhar et al., Nature 630, 625, 2024, who ask a second model which answers mean
+the same). Here numbers decide where there are any, and otherwise the words that the answers have
+beyond the question: that needs no second model, and takes a paraphrase without a word in common for
+a difference.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from cosmosage.evaluation.quantities import quantities
+from cosmosage.evaluation.written import bare_words
+
+ALIKE = 0.5
+"""F1 of the words beyond the question from which on two answers mean the same."""
+
+_COMMON = set(
+    "of in on at to by for from with and or is are was were be been it its this that these those "
+    "as which what who how why when where not no than then so if but there their they we you i "
+    "about can could may might will would do does did has have had into over under more most "
+    "very also such because".split()
+)
+"""Words that say little of what an answer says."""
+
+_ABSTAINS = re.compile(
+    r"\b(?:i|we) (?:do not|don't|cannot|can't|am not able to|are not able to) "
+    r"(?:know|say|answer|tell|determine)|\bi am not sure|\bi'm not sure|\bnot in my corpus"
+    r"|\b(?:passages?|texts?|sources?) (?:do|does) not (?:hold|contain|say|answer|mention|give)"
+    r"|\bcannot be (?:answered|determined|known)|\b(?:is|are) (?:not known|unknown)\b",
+    re.IGNORECASE,
+)
+
+
+def abstains(answer: str) -> bool:
+    """Whether an answer says that it gives none; one without words is none either."""
+    return not bare_words(answer) or bool(_ABSTAINS.search(answer.replace("’", "'")))
+
+
+def same_meaning(question: str, one: str, other: str) -> bool:
+    """Whether two answers to a question say the same, as far as numbers and words tell."""
+    if abstains(one) or abstains(other):
+        return abstains(one) and abstains(other)
+    first, second = (next(quantities(text), None) for text in (one, other))
+    if first is not None and second is not None:
+        return first.matches(second)
+    asked = set(bare_words(question)) | _COMMON
+    told = [
+        {word for word in bare_words(text) if word not in asked}
+        for text in (one, other)
+    ]
+    if not told[0] or not told[1]:
+        return told[0] == told[1]
+    return 2 * len(told[0] & told[1]) / (len(told[0]) + len(told[1])) >= ALIKE
+
+
+def agreement(question: str, answers: Sequence[str]) -> dict[str, Any]:
+    """How many of the answers to one question agree.
+
+    Answers join the first group whose first member says the same.
+
+    Returns:
+        ``agreement``: the share of the largest group, from 1 / k to 1; ``answer``: its first
+        member; ``groups``: of each answer, the number of its group; ``abstained``: whether the
+        largest group says nothing.
+    """
+    firsts: list[str] = []
+    groups: list[int] = []
+    for answer in answers:
+        alike = (
+            n for n, one in enumerate(firsts) if same_meaning(question, one, answer)
+        )
+        place = next(alike, len(firsts))
+        if place == len(firsts):
+            firsts.append(answer)
+        groups.append(place)
+    largest = max(range(len(firsts)), key=groups.count)
+    return {
+        "agreement": groups.count(largest) / len(answers),
+        "answer": firsts[largest],
+        "groups": groups,
+        "abstained": abstains(firsts[largest]),
+    }

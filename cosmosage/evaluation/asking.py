@@ -1,0 +1,255 @@
+"""Answers that a model writes: how many are right, and whether it knows which.
+
+Each question is asked once for the likeliest answer, and several times more with chance in it: what
+comes back in other words is held for known, what comes back as something else for made up. Whether
+that holds for a model is measured, and said as it comes out. Right and wrong are told by numbers
+with units and by words (``agreement.same_meaning``), which takes some right answers for wrong; a
+judge (``judge``) may be asked instead.
+"""
+
+import gc
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosmosage import models as rooms_models
+from cosmosage.assistant import NOT_FOUND, Assistant
+from cosmosage.documents import finish, finished, fingerprint, read_jsonl, write_json
+from cosmosage.documents import write_jsonl
+from cosmosage.evaluation import statistics
+from cosmosage.evaluation.agreement import abstains, agreement, same_meaning
+from cosmosage.evaluation.confidence import auroc, reliability, risk_coverage
+from cosmosage.evaluation.judge import Judge, calibrate, corrected, read_graded
+from cosmosage.evaluation.questions import read_questions
+from cosmosage.evaluation.saves import in_chunks
+from cosmosage.evaluation.written import score
+
+TEMPERATURE = 0.7
+"""Of the answers with chance in them: enough to let a model that guesses guess otherwise."""
+_AT_ONCE = 16  # answers that are written together
+
+
+def ask(
+    models: Mapping[str, str | Path],
+    questions: Path,
+    out: Path,
+    index: Path | None = None,
+    samples: int = 5,
+    max_new_tokens: int = 60,
+) -> dict[str, dict[str, Any]]:
+    """Ask every model every question, once plainly and ``samples`` times with chance.
+
+    ``out/<model>.asked.jsonl`` holds a line a question: ``id``, ``question``, ``gold`` (null where
+    there is no answer), ``answer``, ``right``, ``exact``, ``overlap``, ``numeric`` (see
+    ``written.score``), ``abstained``, ``samples``, and of these ``agreement`` and
+    ``agreed_right``, whether what most say is right; ``sources``, the documents of the passages.
+    After a kill the work goes on from the last answers.
+
+    Args:
+        models: folders or hub names by the name to give them.
+        questions: as ``read_questions`` reads: open ones with ``gold``, multiple choice, whose
+            right choice is then the gold answer, or with ``unanswerable`` true.
+        out: the folder for the answers; made if missing.
+        index: that ``retrieval.build`` wrote: every model is then also asked with its passages,
+            as "<model> with retrieval".
+        samples: answers with chance in them; 0: none.
+        max_new_tokens: an answer's length at most.
+
+    Returns:
+        By model ``summarise_asked``.
+
+    Raises:
+        FileNotFoundError: a model or the file is missing.
+        ValueError: no questions, or one that is too long for a model.
+    """
+    asked = read_questions(questions)
+    figures = {}
+    ways = {name: (path, None) for name, path in models.items()}
+    if index is not None:
+        ways |= {f"{n} with retrieval": (path, index) for n, path in models.items()}
+    for name, (path, passages) in ways.items():
+        file, mark = out / f"{name}.asked.jsonl", out / f".{name}.asked.done.json"
+        key = fingerprint(
+            *(str(path), rooms_models.portrait(path), Path(questions)),
+            *(
+                passages and passages / "done.json",
+                samples,
+                max_new_tokens,
+                TEMPERATURE,
+            ),
+        )
+        if not finished(mark, key) or not file.is_file():
+            save = out / f".{name}.asked.jsonl"
+            assistant = Assistant.load(path, passages, max_new_tokens)
+            given = in_chunks(
+                save,
+                key,
+                asked,
+                lambda some, who=assistant: _answers(who, some, samples),
+                lambda _: (1 + samples) / _AT_ONCE,
+            )
+            del assistant
+            gc.collect()  # before the next model takes its room
+            write_jsonl(file, given)
+            finish(mark, key, {"questions": len(given)})
+            save.unlink()
+        figures[name] = summarise_asked(list(read_jsonl(file)))
+    return figures
+
+
+def _answers(
+    assistant: Assistant, asked: Sequence[dict[str, Any]], samples: int
+) -> list[dict[str, Any]]:
+    """What one model writes to some questions."""
+    prompts = [assistant.prompt(record["question"]) for record in asked]
+    put = [prompt for prompt, _ in prompts if prompt is not None]
+    model, tokenizer, length = (
+        assistant.model,
+        assistant.tokenizer,
+        assistant.max_new_tokens,
+    )
+    plain = iter(rooms_models.complete(model, tokenizer, put, length))
+    seeds = [
+        # of the question, so that its answers are the same whatever is asked beside it
+        int(fingerprint(record["id"])[:8], 16)
+        for record, (prompt, _) in zip(asked, prompts)
+        if prompt is not None
+    ]
+    drawn = iter(
+        rooms_models.complete(
+            model, tokenizer, [prompt] * samples, length, TEMPERATURE, seed
+        )
+        for prompt, seed in zip(put, seeds)
+        if samples
+    )
+    out = []
+    for record, (prompt, sources) in zip(asked, prompts):
+        answer = NOT_FOUND if prompt is None else next(plain)
+        if not samples:
+            several = []
+        else:
+            several = [NOT_FOUND] * samples if prompt is None else next(drawn)
+        told = judged_line(record, answer, several)
+        out.append(told | {"sources": [source.document for source in sources]})
+    return out
+
+
+def judged_line(
+    record: dict[str, Any], answer: str, several: list[str]
+) -> dict[str, Any]:
+    """A question's line in the file of answers: what was answered, and how right that is.
+
+    Args:
+        record: the question.
+        answer: the plain one.
+        several: those with chance in them.
+    """
+    gold = gold_of(record)
+    line = {
+        "id": record["id"],
+        "question": record["question"],
+        "gold": gold,
+        "answer": answer,
+        "right": _right(record["question"], gold, answer),
+        "abstained": abstains(answer),
+        **(score(gold, answer) if gold else {}),
+        "samples": several,
+        **{key: record[key] for key in ("document",) if key in record},
+    }
+    if several:
+        agreed = agreement(record["question"], several)
+        line["agreement"] = agreed["agreement"]
+        line["agreed_right"] = _right(record["question"], gold, agreed["answer"])
+    return line
+
+
+def gold_of(record: dict[str, Any]) -> str | None:
+    """The right answer to a question in words; None where there is none."""
+    if record.get("unanswerable"):
+        return None
+    return record["gold"] if "gold" in record else record["choices"][record["answer"]]
+
+
+def _right(question: str, gold: str | None, answer: str) -> bool:
+    """Of a question without an answer it is right to give none."""
+    return abstains(answer) if gold is None else same_meaning(question, gold, answer)
+
+
+def summarise_asked(given: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of answers that were written.
+
+    Returns:
+        Of questions that have an answer ``n``, ``right`` (a share) with ``right_interval``
+        (Wilson, 95 %), ``overlap`` and ``overlap_interval`` (mean F1; Student), ``numeric``
+        ([right, n] of those whose answer is a number), ``abstained`` ([count, n]); of those
+        without, ``unanswerable``: [abstained, n]; with samples ``agreement`` (mean),
+        ``auroc`` of agreement against right and wrong with ``auroc_interval`` (null where all are
+        right, or wrong), ``risk_coverage`` and ``reliability`` (see ``confidence``).
+    """
+    there = [line for line in given if line["gold"] is not None]
+    none = [line for line in given if line["gold"] is None]
+    out: dict[str, Any] = {
+        "n": len(there),
+        "unanswerable": [sum(line["abstained"] for line in none), len(none)],
+        "abstained": [sum(line["abstained"] for line in there), len(there)],
+    }
+    if not there:
+        return out
+    right = sum(line["right"] for line in there)
+    numbers = [line["numeric"] for line in there if line["numeric"] is not None]
+    overlaps = [line["overlap"] for line in there]
+    out |= {
+        "right": right / len(there),
+        "right_interval": list(statistics.wilson(right, len(there))),
+        "overlap": float(np.mean(overlaps)),
+        "overlap_interval": statistics.mean_interval(overlaps),
+        "numeric": [sum(numbers), len(numbers)],
+    }
+    if all("agreement" in line for line in there):
+        sure = [line["agreement"] for line in there]
+        truth = [line["agreed_right"] for line in there]
+        area, edges = auroc(sure, truth) or (None, None)
+        out |= {
+            "agreement": float(np.mean(sure)),
+            "auroc": area,
+            "auroc_interval": edges,
+            "risk_coverage": risk_coverage(sure, truth),
+            "reliability": reliability(sure, truth),
+        }
+    return out
+
+
+def judge_asked(
+    models: Sequence[str], out: Path, judge: Judge, graded: Path
+) -> dict[str, dict[str, Any]]:
+    """Have a judge grade what ``ask`` wrote, after people's grades have told how it errs.
+
+    Args:
+        models: whose ``out/<model>.asked.jsonl`` are graded; questions without an answer are not.
+        out: the folder that ``ask`` wrote to; ``judged.json`` is written there.
+        judge: to be asked.
+        graded: answers that people graded (see ``judge.read_graded``).
+
+    Returns:
+        ``calibration`` (see ``judge.calibrate``), and by model ``judge.corrected``.
+
+    Raises:
+        FileNotFoundError: a model was not asked, or there are no graded answers.
+        ValueError: too few graded answers, or a judge that cannot tell right from wrong.
+        ConnectionError: the judge does not answer.
+    """
+    files = {name: out / f"{name}.asked.jsonl" for name in models}
+    for name, file in files.items():
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no {file}; ask {name} first")
+    found: dict[str, dict[str, Any]] = {
+        "calibration": calibrate(judge, read_graded(graded))
+    }
+    for name, file in files.items():
+        there = [line for line in read_jsonl(file) if line["gold"] is not None]
+        passed = sum(verdict is True for verdict in judge.verdicts(there))
+        found[name] = corrected(passed, len(there), found["calibration"])
+    write_json(out / "judged.json", found)
+    return found

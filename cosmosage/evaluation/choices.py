@@ -1,0 +1,324 @@
+"""Which answer a model finds likeliest: multiple choice, and the answers of open questions.
+
+Nothing is generated. A choice is put in one of two forms: the cloze, in which each choice
+continues the question in its own words, or the letters, in which all choices stand in the question
+and only A, B, C ... is scored. Small models answer letters with the same one whatever is asked;
+how often each was picked is therefore part of every result.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from cosmosage.evaluation import statistics
+from cosmosage.evaluation.questions import LETTERS, question_records
+from cosmosage.evaluation.texts import context_length, opening, ratio, token_ids
+
+MEASURES = {
+    "accuracy": "picked",
+    "accuracy_normalised": "picked_normalised",
+    "accuracy_letters": "picked_letter",
+}
+"""The measures of multiple choice, and the field of an answer that each counts."""
+
+FORMS = ("cloze", "letters")
+
+ROW_TOKENS = 512
+"""Tokens of questions packed into one row; attention over it is dense, so longer rows
+waste work on pairs that see nothing of each other."""
+
+
+def put(record: dict[str, Any], form: str) -> tuple[str, list[str]]:
+    """A question as lm-evaluation-harness puts it, and the ways in which it may go on.
+
+    Args:
+        record: with ``question`` and ``choices``.
+        form: of ``FORMS``.
+    """
+    if form == "cloze":
+        before = f"Question: {record['question']}\nAnswer:"
+        return before, [f" {choice}" for choice in record["choices"]]
+    letters = LETTERS[: len(record["choices"])]
+    listed = [f"{name}. {text}" for name, text in zip(letters, record["choices"])]
+    before = "\n".join([record["question"], *listed, "Answer:"])
+    return before, [f" {letter}" for letter in letters]
+
+
+def multiple_choice(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Iterable[dict[str, Any]],
+) -> dict[str, Any]:
+    """Which choice a model finds likeliest as the continuation of the question.
+
+    Args:
+        questions: ``question``, ``choices`` and ``answer`` (from 0) of each; ``document``
+            names the text that answers it, or is null.
+
+    Returns:
+        What ``summarise_answers`` says.
+
+    Raises:
+        ValueError: no questions, one without an answer, or one beyond the model's context.
+    """
+    records = question_records(questions)
+    return summarise_answers(answers(model, tokenizer, records))
+
+
+def answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Sequence[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """The log-likelihood of every choice of every question, in both forms.
+
+    Args:
+        questions: as ``question_records`` gives them.
+
+    Returns:
+        For each question ``id``, ``answer``, ``picked`` (highest log-likelihood as a cloze),
+        ``picked_normalised`` (highest per character of the choice, as lm-eval's
+        ``acc_norm``), ``picked_letter``, ``log_likelihoods`` and ``letter_log_likelihoods``
+        (nats, one a choice), and ``document`` where the question has one.
+
+    Raises:
+        ValueError: a question is longer than the model's context.
+    """
+    asked = [put(record, form) for record in questions for form in FORMS]
+    names = [record["id"] for record in questions for _ in FORMS]
+    found = iter(likelihoods(model, tokenizer, asked, names))
+    return [
+        _answer(record, cloze, letters)
+        for record, (cloze, letters) in zip(questions, zip(found, found))
+    ]
+
+
+def gold_answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Sequence[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """How well a model expects the right answer to each open question.
+
+    Args:
+        questions: as ``question_records`` gives them, with ``gold``.
+
+    Returns:
+        For each question ``id``, ``nll`` (nats) and ``bytes`` of its gold answer, and
+        ``document`` where the question has one.
+
+    Raises:
+        ValueError: a question with its answer is longer than the model's context.
+    """
+    asked = [
+        (f"Question: {record['question']}\nAnswer:", [f" {record['gold'].strip()}"])
+        for record in questions
+    ]
+    found = likelihoods(model, tokenizer, asked, [record["id"] for record in questions])
+    return [
+        {
+            "id": record["id"],
+            "nll": -nats,
+            "bytes": len(after.encode("utf-8")),
+            **{key: record[key] for key in ("document",) if key in record},
+        }
+        for record, (_, (after,)), (nats,) in zip(questions, asked, found)
+    ]
+
+
+def summarise_gold(given: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of open questions: as ``summarise_texts``, and ``answers``, the records."""
+    return {**ratio(given), "n": len(given), "answers": given}
+
+
+def likelihoods(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Sequence[tuple[str, Sequence[str]]],
+    names: Sequence[str],
+) -> list[list[float]]:
+    """The log-likelihood of everything that may follow each text, the text computed once.
+
+    Texts lie one behind the other in a row, each with what may follow it behind; a mask lets a
+    continuation see its text and itself alone, and its positions follow the text's. Thus nothing
+    is computed twice and nothing is padding.
+
+    Args:
+        asked: texts and their continuations, which begin with their space.
+        names: of the texts, for messages.
+
+    Returns:
+        Nats, one a continuation.
+
+    Raises:
+        ValueError: a text with its longest continuation exceeds the model's context.
+    """
+    trees = [_tree(tokenizer, *each) for each in asked]
+    for tree, name in zip(trees, names):
+        if tree.longest > context_length(model):
+            raise ValueError(
+                f"question {name} is {tree.longest} tokens long and the model "
+                f"takes {context_length(model)}; shorten it or take it out"
+            )
+    out: list[list[float]] = []
+    with tqdm(total=len(trees), desc="asking", leave=False) as bar:
+        for row in _rows(trees):
+            out += _row_likelihoods(model, row)
+            bar.update(len(row))
+    return out
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """One question as tokens: a prompt and the branches that continue it."""
+
+    prefix: list[int]
+    branches: list[list[int]]
+
+    @property
+    def size(self) -> int:
+        """Tokens that go in: a branch's last token is only predicted."""
+        return len(self.prefix) + sum(len(ids) - 1 for ids in self.branches)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the prompt with its longest branch."""
+        return len(self.prefix) + max(len(ids) for ids in self.branches)
+
+
+def _tree(
+    tokenizer: PreTrainedTokenizerBase, before: str, after: Sequence[str]
+) -> _Tree:
+    # the tokens behind as many as the text has: where a tokenizer merges over the seam,
+    # this is what lm-eval does too
+    prefix, *full = token_ids(tokenizer, [before, *(before + end for end in after)])
+    return _Tree(opening(tokenizer) + prefix, [ids[len(prefix) :] for ids in full])
+
+
+def _rows(trees: list[_Tree]) -> Iterator[list[_Tree]]:
+    """Neighbours that fit into a row together, in order."""
+    row: list[_Tree] = []
+    for tree in trees:
+        if row and sum(t.size for t in row) + tree.size > ROW_TOKENS:
+            yield row
+            row = []
+        row.append(tree)
+    if row:
+        yield row
+
+
+@torch.inference_mode()
+def _row_likelihoods(model: PreTrainedModel, row: list[_Tree]) -> Iterator[list[float]]:
+    ids: list[int] = []
+    places: list[int] = []
+    owners: list[tuple[int, int]] = (
+        []
+    )  # (question, branch) of each token; branch -1: prompt
+    steps: list[tuple[int, int, int, int]] = []  # (from, token, question, branch)
+    for question, tree in enumerate(row):
+        end = len(ids) + len(tree.prefix) - 1
+        ids += tree.prefix
+        places += range(len(tree.prefix))
+        owners += [(question, -1)] * len(tree.prefix)
+        for branch, tokens in enumerate(tree.branches):
+            here = [end, *range(len(ids), len(ids) + len(tokens) - 1)]
+            steps += [(at, to, question, branch) for at, to in zip(here, tokens)]
+            ids += tokens[:-1]
+            places += range(len(tree.prefix), len(tree.prefix) + len(tokens) - 1)
+            owners += [(question, branch)] * (len(tokens) - 1)
+    owner = torch.tensor(owners)
+    same = owner[:, None, 0] == owner[None, :, 0]
+    seen = (owner[None, :, 1] == -1) | (owner[:, None, 1] == owner[None, :, 1])
+    mask = torch.tril(same & seen)  # (tokens, tokens): row sees column
+    sources = sorted({step[0] for step in steps})
+    logits = model(
+        input_ids=torch.tensor([ids]).to(model.device),
+        position_ids=torch.tensor([places]).to(model.device),
+        attention_mask=mask[None, None].to(model.device),
+        logits_to_keep=torch.tensor(sources).to(model.device),
+        use_cache=False,
+    ).logits
+    logs = logits[0].float().log_softmax(dim=-1)  # (sources, vocabulary)
+    where = {source: number for number, source in enumerate(sources)}
+    rows = torch.tensor([where[step[0]] for step in steps]).to(logs.device)
+    values = logs[rows, torch.tensor([step[1] for step in steps]).to(logs.device)]
+    out = [[0.0] * len(tree.branches) for tree in row]
+    for (_, _, question, branch), value in zip(steps, values.tolist()):
+        out[question][branch] += value
+    yield from out
+
+
+def _answer(
+    record: dict[str, Any], cloze: list[float], letters: list[float]
+) -> dict[str, Any]:
+    lengths = [len(choice) for choice in record["choices"]]
+    kept = {key: record[key] for key in ("document",) if key in record}
+    return {
+        "id": record["id"],
+        "answer": record["answer"],
+        "picked": int(np.argmax(cloze)),
+        "picked_normalised": int(np.argmax(np.divide(cloze, lengths))),
+        "picked_letter": int(np.argmax(letters)),
+        "log_likelihoods": cloze,
+        "letter_log_likelihoods": letters,
+        **kept,
+    }
+
+
+def groups(given: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
+    """The ids of questions that a text of the project answers, and of those that none does.
+
+    Empty unless the questions say so in their field ``document``.
+    """
+    out: dict[str, list[str]] = {}
+    for record in given:
+        if "document" in record:
+            name = "answered_by_texts" if record["document"] else "not_answered"
+            out.setdefault(name, []).append(record["id"])
+    return out
+
+
+def summarise_answers(given: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of questions that were asked.
+
+    Args:
+        given: as ``answers`` gives them.
+
+    Returns:
+        ``n``; ``accuracy`` and ``accuracy_normalised`` (shares) with
+        ``accuracy_interval`` and ``accuracy_normalised_interval`` (Wilson, 95 %);
+        ``majority``: the share that always picking the most frequent place would reach;
+        ``picks``: how often each place was picked; ``by_group``: the same for the groups of
+        ``groups``; ``answers``: the records.
+    """
+    members = groups(given)
+    by_id = {record["id"]: record for record in given}
+    return {
+        **_shares(given),
+        "by_group": {
+            name: _shares([by_id[identifier] for identifier in members[name]])
+            for name in sorted(members)
+        },
+        "answers": given,
+    }
+
+
+def _shares(given: list[dict[str, Any]]) -> dict[str, Any]:
+    n, out = len(given), {"n": len(given)}
+    places = Counter(record["answer"] for record in given)
+    out["majority"] = max(places.values()) / n
+    width = max(len(record["log_likelihoods"]) for record in given)
+    out["picks"] = {}
+    for measure, field in MEASURES.items():
+        right = sum(record[field] == record["answer"] for record in given)
+        out[measure] = right / n
+        out[f"{measure}_interval"] = list(statistics.wilson(right, n))
+        picked = Counter(record[field] for record in given)
+        out["picks"][measure] = [picked[place] for place in range(width)]
+    return out

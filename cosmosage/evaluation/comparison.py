@@ -1,0 +1,222 @@
+"""Two models side by side: what one gained over the other, and which differences chance can make.
+
+Every comparison is paired: the same text, the same question. What was set beforehand is tested
+alone, and what was only looked at as a family, in which chance gets as many tries.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosmosage.documents import read_json, read_jsonl
+from cosmosage.evaluation import statistics
+from cosmosage.evaluation.choices import MEASURES, groups
+from cosmosage.evaluation.texts import by_section, by_source
+
+
+def compare(
+    out: Path, base: str, tuned: str, margins: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """What one model is better or worse at than another, on the same texts and questions.
+
+    Args:
+        out: the folder that ``evaluate`` wrote to.
+        base, tuned: the names of two models in it.
+        margins: for sets on which nothing may be lost, how much is taken for nothing: per cent of
+            the bits per byte, or points of accuracy. Set it before you look.
+
+    Returns:
+        ``base``, ``tuned`` and ``lines``, a record a line of the table: ``set``, ``measure``
+        (``bits_per_byte``, ``accuracy``, ``accuracy_normalised``, ``accuracy_letters``, or
+        ``gold_bits_per_byte``, of the right answers to open questions),
+        ``group`` (``all``, a source, a kind of section, ``answered_by_texts`` or
+        ``not_answered``), ``n`` (texts, or questions), ``base``, ``tuned``, ``difference``
+        (tuned minus base) and ``interval`` (95 %; bits per byte: paired bootstrap over papers and
+        whole books, null for a single one; accuracy: Newcombe), ``p`` (bits per byte: turning the
+        signs of papers and whole books; accuracy: exact McNemar), ``p_holm`` (see below),
+        ``verdict``: ``fell``, ``rose`` or ``not distinguishable``. For bits per byte also
+        ``percent`` and ``percent_interval``, of the base's; for accuracies ``gained``, ``lost``
+        (questions) and ``smallest_difference`` (what n questions see at 80 % power with as many
+        discordant pairs as were found). Lines of all of a set with a margin have ``margin`` and
+        ``kept``: True if the loss is below the margin at 97.5 % (non-inferiority: the interval
+        ends before it), False if it is above, None if the set cannot tell.
+
+        A verdict other than ``not distinguishable`` needs an interval without zero, and ``p_holm``
+        below .05: Holm's (1979) of the parts of a set of texts, or of all accuracies. More bits
+        per byte are worse.
+
+    Raises:
+        FileNotFoundError: a model was not evaluated.
+        ValueError: the two were measured on different sets, or share no measure; or a margin for
+            a set that there isn't.
+    """
+    first, second = _figures(out, base), _figures(out, tuned)
+    lines: list[dict[str, Any]] = []
+    for name in _shared(first, second, "texts"):
+        pair = (figures["texts"][name]["documents"] for figures in (first, second))
+        lines += [{"set": name, **line} for line in _compare_texts(*pair)]
+    if asked := _shared(first, second, "questions"):
+        answered = [
+            list(read_jsonl(Path(out) / f"{name}.answers.jsonl"))
+            for name in (base, tuned)
+        ]
+        choices = [name for name in asked if "accuracy" in first["questions"][name]]
+        lines += _compare_answers(choices, *answered)
+        for name in asked:
+            if name not in choices:
+                line = _compare_group("all", _pairs(name, *answered))
+                lines.append({"set": name, **line, "measure": "gold_bits_per_byte"})
+    if not lines:
+        raise ValueError(
+            f"{base} and {tuned} share no measure; evaluate both on the same files"
+        )
+    if unknown := set(margins or {}) - {line["set"] for line in lines}:
+        raise ValueError(
+            f"a margin is given for {sorted(unknown)[0]}, which was not compared"
+        )
+    for line in lines:
+        if line["group"] == "all" and line["set"] in (margins or {}):
+            line["margin"] = margins[line["set"]]
+            line["kept"] = _kept(line)
+    return {"base": base, "tuned": tuned, "lines": lines}
+
+
+def _kept(line: dict[str, Any]) -> bool | None:
+    """Whether a line's loss is below its margin, with all of its interval."""
+    edges = line.get("percent_interval") or line["interval"]
+    if edges is None:
+        return None
+    if "percent" not in line:
+        edges = [-100 * edge for edge in reversed(edges)]  # what is lost, in points
+    return (
+        True
+        if edges[1] < line["margin"]
+        else None if edges[0] < line["margin"] else False
+    )
+
+
+def _figures(out: Path, name: str) -> dict[str, Any]:
+    path = Path(out) / f"{name}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}; evaluate {name} first")
+    return read_json(path)
+
+
+def _shared(first: dict[str, Any], second: dict[str, Any], kind: str) -> list[str]:
+    """The sets that two models were measured on, in the same way."""
+    names = [name for name in first[kind] if name in second[kind]]
+    for name in names:
+        pairs = {
+            "number_format": (first["number_format"], second["number_format"]),
+            f"the set {name}": tuple(
+                f[kind][name]["fingerprint"] for f in (first, second)
+            ),
+        }
+        for what, (one, other) in pairs.items():
+            if one != other:
+                raise ValueError(
+                    f"{first['model']} and {second['model']} differ in {what} "
+                    f"({one}, {other}); evaluate both in the same way"
+                )
+    return names
+
+
+def _compare_texts(first: list[dict], second: list[dict]) -> list[dict[str, Any]]:
+    """The line of all texts, and those of their parts, which are tried as a family."""
+    tables = [("all", first, second)]
+    for part in (by_source, by_section):
+        before, after = part(first), part(second)
+        if len(before) > 1:
+            tables += [(name, before[name], after[name]) for name in before]
+    lines = [_compare_group(name, list(zip(a, b))) for name, a, b in tables]
+    for line, p in zip(lines[1:], statistics.holm([line["p"] for line in lines[1:]])):
+        line["p_holm"] = p
+        line["verdict"] = _verdict(line["interval"] if p < 0.05 else None)
+    return lines
+
+
+def _compare_group(name: str, pairs: list[tuple[dict, dict]]) -> dict[str, Any]:
+    values = np.array([[a["nll"], b["nll"], a["bytes"]] for a, b in pairs], float)
+    values[:, :2] /= np.log(2)  # nats to bits
+    before, after, size = values.sum(axis=0)
+    clusters = [statistics.cluster(a.get("document") or a["id"]) for a, _ in pairs]
+    line: dict[str, Any] = {
+        "measure": "bits_per_byte",
+        "group": name,
+        "n": len(pairs),
+        "n_clusters": len(set(clusters)),
+        "base": float(before / size),
+        "tuned": float(after / size),
+        "difference": float((after - before) / size),
+        "interval": None,
+        "percent": float(100 * (after / before - 1)),
+        "percent_interval": None,
+    }
+    if line["n_clusters"] > 1:
+        drawn = statistics.bootstrap(clusters, values).T  # (base, tuned, bytes) x draws
+        line["interval"] = statistics.interval((drawn[1] - drawn[0]) / drawn[2])
+        line["percent_interval"] = statistics.interval(100 * (drawn[1] / drawn[0] - 1))
+    line["p"] = statistics.sign_flips(clusters, values[:, 1] - values[:, 0])
+    line["verdict"] = _verdict(line["interval"])
+    return line
+
+
+def _compare_answers(
+    sets: Sequence[str], first: list[dict], second: list[dict]
+) -> list[dict[str, Any]]:
+    lines = []
+    for each in sets:
+        pairs = {a["id"]: (a, b) for a, b in _pairs(each, first, second)}
+        for measure, field in MEASURES.items():
+            for group, members in {
+                "all": list(pairs),
+                **groups(a for a, _ in pairs.values()),
+            }.items():
+                right = Counter(
+                    tuple(
+                        given[field] == given["answer"] for given in pairs[identifier]
+                    )
+                    for identifier in members
+                )
+                about = {"set": each, "measure": measure, "group": group}
+                lines.append(about | _compare_shares(right))
+    for line, p in zip(lines, statistics.holm([line["p"] for line in lines])):
+        line["p_holm"] = p
+        line["verdict"] = _verdict(line["interval"] if p < 0.05 else None)
+    return lines
+
+
+def _pairs(name: str, first: list[dict], second: list[dict]) -> list[tuple[dict, dict]]:
+    """What two models answered to the questions of a set."""
+    one, other = ([a for a in given if a["set"] == name] for given in (first, second))
+    return list(zip(one, other))
+
+
+def _compare_shares(right: Counter) -> dict[str, Any]:
+    """One line of accuracies, from how often (base right, tuned right) was seen."""
+    both, lost = right[True, True], right[True, False]
+    gained, neither = right[False, True], right[False, False]
+    n = both + lost + gained + neither
+    # fewer than 6 discordant pairs cannot reach p < .05, whichever way they fall
+    discordant = max(gained + lost, 6) / n
+    return {
+        "n": n,
+        "base": (both + lost) / n,
+        "tuned": (both + gained) / n,
+        "difference": (gained - lost) / n,
+        "interval": list(statistics.paired_difference(both, gained, lost, neither)),
+        "gained": gained,
+        "lost": lost,
+        "p": statistics.mcnemar(gained, lost),
+        "smallest_difference": statistics.smallest_difference(n, min(discordant, 1.0)),
+    }
+
+
+def _verdict(edges: list[float] | None) -> str:
+    """What an interval of a difference allows to be said; without one, nothing."""
+    if edges is None or edges[0] <= 0 <= edges[1]:
+        return "not distinguishable"
+    return "rose" if edges[0] > 0 else "fell"

@@ -1,0 +1,51 @@
+"""Answers that mean the same, as a person sorted them."""
+
+import pytest
+
+from cosmosage.evaluation.agreement import abstains, agreement, same_meaning
+
+AGE = "How old is the universe?"
+SOUND = "Why do the baryons decouple later than the photons?"
+
+
+@pytest.mark.parametrize(
+    "question, one, other, same",
+    [
+        (AGE, "13.8 billion years", "The universe is 13.8 Gyr old.", True),
+        (AGE, "13.8 billion years", "About 20 billion years", False),
+        (AGE, "It is 13.8 billion years", "Nobody has measured it", False),
+        (
+            SOUND,
+            "There are over a billion photons for each baryon",
+            "Each baryon faces a billion photons",
+            True,
+        ),
+        (
+            SOUND,
+            "There are over a billion photons for each baryon",
+            "Helium stays ionised until the drag epoch ends",
+            False,
+        ),
+        (SOUND, "I do not know.", "The passages do not hold the answer.", True),
+        (SOUND, "I do not know.", "Helium stays ionised.", False),
+    ],
+)
+def test_meaning(question, one, other, same):
+    for pair in ((one, other), (other, one)):
+        assert same_meaning(question, *pair) is same
+
+
+def test_the_largest_group_speaks():
+    found = agreement(
+        AGE,
+        ["13.8 Gyr", "20 Gyr", "13.7 billion years", "14 Gyr or so", "I don’t know"],
+    )
+    assert found["groups"] == [0, 1, 0, 0, 2]
+    assert found["agreement"] == 0.6
+    assert found["answer"] == "13.8 Gyr" and not found["abstained"]
+    assert agreement(AGE, ["I don't know", ""])["abstained"]
+
+
+def test_silence():
+    assert abstains(" ... ") and abstains("This cannot be determined.")
+    assert not abstains("The density is not negative.")

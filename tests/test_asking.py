@@ -1,0 +1,172 @@
+"""Written answers: a tiny real model for the files and kills, told answers for the figures."""
+
+import json
+
+import pytest
+from tiny import tiny_model
+
+from cosmosage import models, retrieval
+from cosmosage.documents import Document, write_jsonl
+from cosmosage.evaluation import asking, judge
+from cosmosage.evaluation.__main__ import main
+from cosmosage.evaluation.asking import ask
+
+QUESTIONS = [
+    {"id": "age", "question": "How old is the universe?", "gold": "13.8 billion years"},
+    {
+        "id": "pulsar",
+        "question": "What is a pulsar?",
+        "choices": ["A distant comet", "A spinning neutron star"],
+        "answer": 1,
+        "document": "arxiv:2600.00001v1",
+    },
+    {"id": "king", "question": "Who was king of Mars?", "unanswerable": True},
+]
+
+
+@pytest.fixture(name="folder", scope="module")
+def _folder(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(name="file")
+def _file(tmp_path):
+    write_jsonl(tmp_path / "questions.jsonl", QUESTIONS)
+    return tmp_path / "questions.jsonl"
+
+
+def lines(path):
+    """The lines of an answers' file by question."""
+    return {line["id"]: line for line in map(json.loads, path.open())}
+
+
+def test_answers_are_written_once_and_the_same_whatever_is_asked_beside(
+    folder, file, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    figures = ask({"tiny": folder}, file, out, samples=3, max_new_tokens=8)
+    told = lines(out / "tiny.asked.jsonl")
+    assert {name: len(line["samples"]) for name, line in told.items()} == {
+        "age": 3,
+        "pulsar": 3,
+        "king": 3,
+    }
+    assert told["pulsar"]["gold"] == "A spinning neutron star"
+    assert told["king"]["gold"] is None and "overlap" not in told["king"]
+    assert len(set(told["age"]["samples"])) > 1
+    prompt = models.chat_text(
+        models.load_tokenizer(folder),
+        [{"role": "user", "content": "What is a pulsar?"}],
+    )
+    assert (
+        told["pulsar"]["answer"]
+        == models.complete(*models.load(folder), [prompt], 8)[0]
+    )
+    write_jsonl(tmp_path / "one.jsonl", QUESTIONS[1:2])
+    ask({"tiny": folder}, tmp_path / "one.jsonl", tmp_path / "one", None, 3, 8)
+    alone = lines(tmp_path / "one/tiny.asked.jsonl")["pulsar"]
+    assert alone["samples"] == told["pulsar"]["samples"]
+    monkeypatch.setattr(models, "load", None)
+    assert ask({"tiny": folder}, file, out, samples=3, max_new_tokens=8) == figures
+
+
+def test_a_kill_costs_one_chunk(folder, file, tmp_path, monkeypatch):
+    monkeypatch.setattr(asking, "_AT_ONCE", 1)
+    whole = ask({"tiny": folder}, file, tmp_path / "whole", None, 2, 4)
+    real, seen = models.complete, []
+
+    def complete(*given):
+        if len(seen) == 3:  # the first question took two: one plain, one by chance
+            raise KeyboardInterrupt
+        seen.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(models, "complete", complete)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        ask({"tiny": folder}, file, out, None, 2, 4)
+    assert not (out / "tiny.asked.jsonl").exists()
+    monkeypatch.setattr(
+        models, "complete", lambda *given: seen.append(0) or real(*given)
+    )
+    assert ask({"tiny": folder}, file, out, None, 2, 4) == whole
+    assert len(seen) == 3 + 4  # of the second question both, and of the third
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".tiny.asked.done.json",
+        "tiny.asked.jsonl",
+    ]
+
+
+def test_with_retrieval_the_passages_are_read_and_named(folder, file, tmp_path):
+    shelf = tmp_path / "shelf.jsonl"
+    text = "A pulsar is a spinning neutron star. " * 9
+    document = Document("arxiv:2600.00001v1", text, "arxiv", "Pulsars")
+    write_jsonl(shelf, [document])
+    retrieval.build([shelf], tmp_path / "index")
+    ask({"tiny": folder}, file, tmp_path / "out", tmp_path / "index", 0, 4)
+    told = lines(tmp_path / "out/tiny with retrieval.asked.jsonl")
+    assert told["pulsar"]["sources"] == ["arxiv:2600.00001v1"]
+    assert told["king"]["sources"] == [] and told["king"]["abstained"]
+    assert told["king"]["right"] and not told["age"]["right"]
+
+
+def line_of(gold, answer, *samples, document=None):
+    """A line of a question and what was answered."""
+    record = {"id": "q", "question": "How far is it?", "document": document}
+    record |= {"gold": gold} if gold else {"unanswerable": True}
+    return asking.judged_line(record, answer, list(samples))
+
+
+def test_the_figures_as_counted_by_hand():
+    figures = asking.summarise_asked(
+        [
+            line_of("10 Mpc", "It is 10 Mpc away", "10 Mpc", "10.1 Mpc", "10 Mpc"),
+            line_of("10 Mpc", "4 Mpc", "4 Mpc", "9 kpc", "7 Gpc"),
+            line_of("10 Mpc", "I do not know.", "I do not know", "3 Mpc", "10 Mpc"),
+            line_of(None, "I do not know.", "5 Mpc", "6 kpc", "I do not know"),
+            line_of(None, "8 Mpc", "8 Mpc", "8 Mpc", "8 Mpc"),
+        ]
+    )
+    assert figures["n"] == 3 and figures["right"] == pytest.approx(1 / 3)
+    assert figures["numeric"] == [1, 3]
+    assert figures["abstained"] == [1, 3] and figures["unanswerable"] == [1, 2]
+    assert figures["agreement"] == pytest.approx((1 + 1 / 3 + 1 / 3) / 3)
+    assert figures["auroc"] == 1.0
+    assert [line["risk"] for line in figures["risk_coverage"]] == pytest.approx(
+        [0, 2 / 3]
+    )
+
+
+def test_where_nothing_can_be_told_apart_there_is_no_area():
+    figures = asking.summarise_asked([line_of("10 Mpc", "10 Mpc", "10 Mpc")] * 4)
+    assert figures["auroc"] is None and figures["right"] == 1
+    figures = asking.summarise_asked([line_of(None, "8 Mpc")])
+    assert figures == {"n": 0, "unanswerable": [0, 1], "abstained": [0, 0]}
+
+
+def test_the_command_asks_and_judges(folder, file, tmp_path, capsys, monkeypatch):
+    write_jsonl(file, [*QUESTIONS[:1], *QUESTIONS[2:]])
+    out = [str(folder), "--questions", str(file), "--out", str(tmp_path / "out")]
+    assert main([*out, "--ask", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "questions, answered in writing" in printed and "0 of 1" in printed
+    assert main([*out, "--ask", "2", "--judge", "tiny@http://127.0.0.1:9/v1"]) == 2
+    assert "a judge needs --graded" in capsys.readouterr().err
+    graded = [
+        {"question": "Why?", "gold": "So.", "answer": word, "right": word == "yes"}
+        for word in ["yes"] * 30 + ["no"] * 30
+    ]
+    write_jsonl(tmp_path / "graded.jsonl", graded)
+
+    def verdicts(_, answers):
+        return [line["answer"] != "no" for line in answers]
+
+    monkeypatch.setattr(judge.Judge, "verdicts", verdicts)
+    more = ["--judge", "tiny", "--graded", str(tmp_path / "graded.jsonl")]
+    assert main([*out, "--ask", "2", *more]) == 0
+    printed = capsys.readouterr().out
+    assert "passes 30 of 30 answers that people marked right, and 0 of 30" in printed
+    found = json.loads((tmp_path / "out/questions/judged.json").read_text())
+    assert found["tiny"]["accuracy"] == 1.0 and found["tiny"]["n"] == 1
+    with pytest.raises(FileNotFoundError, match="ask nobody first"):
+        asking.judge_asked(["nobody"], tmp_path, judge.Judge("tiny"), file)

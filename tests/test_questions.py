@@ -1,0 +1,143 @@
+"""Sets of questions in the layouts in which they are published."""
+
+import json
+
+import pandas as pd
+import pytest
+from datasets import Dataset
+
+from cosmosage.evaluation.questions import read_questions
+
+WANTED = {
+    "question": "What is a pulsar?",
+    "choices": ["A galaxy", "A neutron star", "A comet", "A moon"],
+    "answer": 1,
+}
+
+
+def lines(path, *records):
+    """JSON lines."""
+    path.write_text("".join(json.dumps(r) + "\n" for r in records), "utf-8")
+    return path
+
+
+def same(found, **more):
+    """Whether a question is the one above."""
+    return {k: v for k, v in found.items() if k != "id"} == WANTED | more
+
+
+def test_mmlu_as_the_hub_has_it(tmp_path):
+    record = WANTED | {"subject": "astronomy"}
+    Dataset.from_list([record, record]).save_to_disk(tmp_path / "mmlu")
+    found = read_questions(tmp_path / "mmlu")
+    assert [each["id"] for each in found] == ["line 1", "line 2"]
+    assert same(found[0], subject="astronomy")
+
+
+def test_mmlu_as_its_authors_have_it(tmp_path):
+    file = tmp_path / "astronomy_test.csv"
+    file.write_text(
+        'What is a pulsar?,A galaxy,A neutron star,A comet,A moon,B\n"1, 2?",1,2,3,NA,A\n'
+    )
+    found = read_questions(file)
+    assert same(found[0])
+    second = found[1]
+    assert second["question"] == "1, 2?" and second["choices"][3] == "NA"
+    assert second["answer"] == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "A. A galaxy B. A neutron star C. A comet D. A moon",
+        "A、A galaxy\nB、A neutron star\nC、A comet\nD、A moon",
+        "(A) A galaxy; (B) A neutron star; (C) A comet; (D) A moon",
+        "A galaxy\nA neutron star\nA comet\nA moon",
+    ],
+)
+def test_astro_qa_keeps_its_options_in_a_cell(tmp_path, options):
+    file = tmp_path / "single-choice(4).xlsx"
+    pd.DataFrame(
+        {
+            "ID": [7],
+            "Question": [WANTED["question"]],
+            "Options": [options],
+            "Answer": ["B"],
+        }
+    ).to_excel(file, index=False)
+    found = read_questions(file)[0]
+    assert same(found) and found["id"] == "7"
+
+
+def test_cosmopaperqa_is_open(tmp_path):
+    file = tmp_path / "CosmoPaperQA.parquet"
+    pd.DataFrame({"question": ["How old?"], "ideal": ["$13.8$ Gyr"]}).to_parquet(file)
+    found = read_questions(file)[0]
+    assert (found["question"], found["gold"]) == ("How old?", "$13.8$ Gyr")
+    assert "choices" not in found
+
+
+@pytest.mark.parametrize(
+    "record, columns",
+    [
+        (
+            {
+                "q": "What is a pulsar?",
+                "opts": WANTED["choices"],
+                "key": "A neutron star",
+            },
+            {"question": "q", "choices": "opts", "answer": "key"},
+        ),
+        (
+            {"q": "What is a pulsar?", "w": "A galaxy", "x": "A neutron star"}
+            | {"y": "A comet", "z": "A moon", "key": "(b)"},
+            {"question": "q", "choices": ["w", "x", "y", "z"], "answer": "key"},
+        ),
+        (
+            {
+                "question": "What is a pulsar?",
+                "choices": {"text": WANTED["choices"], "label": list("ABCD")},
+                "answerKey": "B",
+            },
+            None,
+        ),
+        (
+            {"Question": "What is a pulsar?", "Correct": "2 "[:1], "id": 3}
+            | dict(zip("abcd", WANTED["choices"])),
+            {"answer": "Correct"},
+        ),
+    ],
+)
+def test_any_json_lines_with_a_map(tmp_path, record, columns):
+    found = read_questions(lines(tmp_path / "set.jsonl", record), columns)[0]
+    assert found["choices"] == WANTED["choices"]
+    assert found["answer"] == (2 if "Correct" in record else 1)
+
+
+@pytest.mark.parametrize(
+    "record, columns, words",
+    [
+        ({"text": "Why?"}, None, "none is named for the question"),
+        ({"question": "Why?"}, None, "none is named for the answer"),
+        ({"question": "Why?", "answer": "x"}, {"gold": "y"}, "no column 'y' for gold"),
+        ({"question": "Why?", "answer": "x"}, {"why": "y"}, "no field 'why'"),
+        ({"question": "Why?", "answer": " "}, None, "line 1 has no answer"),
+        ({"question": "Why?", "answer": None}, None, "line 1 has no answer"),
+        (WANTED | {"answer": "E"}, None, "has no answer .*'E'.*0 to 3"),
+        (WANTED | {"choices": ["one"]}, None, "no 'choices'"),
+    ],
+)
+def test_what_a_set_lacks_is_said(tmp_path, record, columns, words):
+    with pytest.raises(ValueError, match=words):
+        read_questions(lines(tmp_path / "set.jsonl", record), columns)
+
+
+def test_files_that_are_none(tmp_path):
+    (tmp_path / "set.jsonl").write_text("{")
+    with pytest.raises(ValueError, match="line 1: no JSON"):
+        read_questions(tmp_path / "set.jsonl")
+    for name in ("none.jsonl", "none.xlsx", "none.csv"):
+        with pytest.raises(FileNotFoundError, match="there is no file"):
+            read_questions(tmp_path / name)
+    with pytest.raises(ValueError, match="empty"):
+        read_questions(lines(tmp_path / "empty.jsonl"))
