@@ -9,7 +9,8 @@ import torch
 from tiny import tiny_model
 
 from cosmosage import models
-from cosmosage.evaluation.choices import answers, question_records
+from cosmosage.evaluation.choices import answers
+from cosmosage.evaluation.questions import question_records
 
 QUESTIONS = Path(__file__).parent.parent / "sample/questions/questions.jsonl"
 CLOZE = {

@@ -102,7 +102,7 @@ def test_cosmopaperqa_is_open(tmp_path):
             None,
         ),
         (
-            {"Question": "What is a pulsar?", "Correct": "2 "[:1], "id": 3}
+            {"Question": "What is a pulsar?", "Correct": "2", "id": 3}
             | dict(zip("abcd", WANTED["choices"])),
             {"answer": "Correct"},
         ),

@@ -1,10 +1,10 @@
 """What a model gained, what it lost, and how sure we are.
 
-Two measures that need no judge: bits per byte of texts that training never saw, and
-multiple choice by log-likelihood. Both are computed in fp32 on a processor, because bf16
-moves single verdicts (58 right instead of 56 of 152 with the sample's base) and is hardly
-quicker there; a GPU reads in its own number format. Models are compared on the same texts
-and questions only, and a difference that chance can make is never called one.
+What needs no judge comes first: bits per byte of texts that training never saw, and of the
+right answers to questions, and multiple choice by log-likelihood. All are computed in fp32 on a
+processor, because bf16 moves single verdicts (58 right instead of 56 of 152 with the sample's
+base) and is hardly quicker there; a GPU reads in its own number format. Models are compared on
+the same texts and questions only, and a difference that chance can make is never called one.
 """
 
 import gc
@@ -79,11 +79,13 @@ def evaluate(
 
     - ``texts``, by set: what ``summarise_texts`` says, and ``context``, the tokens in which
       texts were read;
-    - ``questions``, by set: what ``summarise_answers`` says, and ``overlap``: how many
+    - ``questions``, by set: what ``summarise_answers`` says, or of open questions
+      ``summarise_gold``, and ``overlap``: how many
       ``questions`` were ``found`` in the texts beside the first set and cut, and how many are
       ``too_short`` to be looked for; null where nobody looked.
 
-    ``out/<model>.answers.jsonl`` holds every question's record of ``answers`` with its ``set``.
+    ``out/<model>.answers.jsonl`` holds every question's record of ``answers`` (or
+    ``gold_answers``) with its ``set``.
 
     What was measured with the same model and file stays; a set that isn't asked for this time
     stays too while the model is the same. After a kill the work goes on from the last save.
@@ -93,7 +95,7 @@ def evaluate(
             then go by their own names, with the parent's in front where two are alike.
         texts: documents by the name of their set, ``.jsonl`` or ``.jsonl.gz``, of which only
             ``text`` need be there; or one file, which goes by its own name.
-        questions: the same of ``.jsonl`` with ``question``, ``choices``, ``answer`` (from 0), and
+        questions: the same of questions, in a layout that ``read_questions`` knows; with
             ``document`` (the id of the text that answers it, or null) where that is known.
         out: the folder for the figures; made if missing.
         length: tokens of context in which texts are read; by default 1,024, or what the
@@ -112,24 +114,23 @@ def evaluate(
         raise ValueError(
             "no model was named; give at least one folder of a saved model"
         )
-    files = {"texts": _sets(texts), "questions": _sets(questions)}
-    if not files["texts"] and not files["questions"]:
+    files = {
+        (kind, name): path
+        for kind, given in (("texts", texts), ("questions", questions))
+        for name, path in _sets(given).items()
+    }
+    if not files:
         raise ValueError("nothing to measure; give texts, questions or both")
     reads = {
         "texts": lambda path: text_records(_records(path)),
         "questions": _askable,
     }
-    items = {
-        (kind, name): reads[kind](path)
-        for kind, sets in files.items()
-        for name, path in sets.items()
-    }
+    items = {part: reads[part[0]](path) for part, path in files.items()}
     for path in named.values():
         rooms_models.check(path)
     keys = {
-        (kind, name): fingerprint(FORM, Path(path), length if kind == "texts" else None)
-        for kind, sets in files.items()
-        for name, path in sets.items()
+        (kind, name): fingerprint(FORM, path, length if kind == "texts" else None)
+        for (kind, name), path in files.items()
     }
     overlap = _overlap(files)
     figures = {}
@@ -174,17 +175,18 @@ def _askable(path: Path) -> list[dict[str, Any]]:
     return asked
 
 
-def _overlap(files: dict[str, dict[str, Path]]) -> dict[str, dict[str, Any] | None]:
+def _overlap(files: dict[tuple[str, str], Path]) -> dict[str, dict[str, Any] | None]:
     """What the builder of the corpus found of these questions in it, if it was asked to look."""
-    if not files["texts"]:
+    corpus = next((path for (kind, _), path in files.items() if kind == "texts"), None)
+    if corpus is None:
         return {}
-    corpus = next(iter(files["texts"].values()))
     path = corpus.with_name("contamination.json")
     looked = read_json(path) if path.is_file() else {}
     wanted = ("questions", "found", "too_short")
     return {
         name: {field: found[field] for field in wanted} if found else None
-        for name, file in files["questions"].items()
+        for (kind, name), file in files.items()
+        if kind == "questions"
         for found in [looked.get(file.name)]
     }
 

@@ -10,7 +10,7 @@ from cosmosage.corpus.contamination import overlap_sentence
 from cosmosage.evaluation import compare, evaluate, name_models, statistics
 from cosmosage.evaluation.asking import ask, judge_asked
 from cosmosage.evaluation.choices import MEASURES
-from cosmosage.evaluation.judge import Judge
+from cosmosage.evaluation.judge import Judge, calibrate, read_graded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,9 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "often it errs"
             )
         margins = {name: float(value) for name, value in map(_pair, given.margin)}
-        given.models = _models(given.models)
+        models = _models(given.models)
         figures = evaluate(
-            given.models,
+            models,
             *(
                 {name: Path(path) for name, path in map(_pair, files)}
                 for files in (given.corpus, given.questions)
@@ -78,24 +78,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for other in others:
             print("\n" + comparison(compare(given.out, base, other, margins)))
         if given.ask is not None:
-            print("\n" + _asked(given))
+            print("\n" + _asked(models, given))
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-def _asked(given: argparse.Namespace) -> str:
+def _asked(models: dict[str, str | Path], given: argparse.Namespace) -> str:
     """Have each set of questions answered in writing, and judged if there is a judge."""
     parts = []
+    if given.judge:
+        model, _, address = given.judge.partition("@")
+        judge = Judge(model, address or None)
+        known = calibrate(judge, read_graded(given.graded))
     for name, file in map(_pair, given.questions):
         out = given.out / name
-        figures = ask(given.models, Path(file), out, given.index, given.ask)
+        figures = ask(models, Path(file), out, given.index, given.ask)
         parts.append(f"{name}, answered in writing\n{asked_table(figures)}")
         if given.judge:
-            model, _, address = given.judge.partition("@")
-            judge = Judge(model, address or None)
-            found = judge_asked(list(figures), out, judge, given.graded)
+            found = judge_asked(list(figures), out, judge, known)
             lines = [
                 f"{each}: {found[each]['accuracy']:.3f} right by the judge, corrected, "
                 f"[{found[each]['accuracy_interval'][0]:.3f}, "
@@ -103,13 +105,13 @@ def _asked(given: argparse.Namespace) -> str:
                 f"{found[each]['judged']:.3f})"
                 for each in figures
             ]
-            known = found["calibration"]
-            (right, m), (wrong, k) = known["passes_right"], known["passes_wrong"]
-            lines.append(
-                f"the judge passes {right} of {m} answers that people marked right, and {wrong} of "
-                f"{k} that they marked wrong (kappa {known['kappa']:.2f})"
-            )
             parts.append("\n".join(lines))
+    if given.judge:
+        (right, m), (wrong, k) = known["passes_right"], known["passes_wrong"]
+        parts.append(
+            f"the judge passes {right} of {m} answers that people marked right, and {wrong} of "
+            f"{k} that they marked wrong (kappa {known['kappa']:.2f})"
+        )
     return "\n\n".join(parts)
 
 

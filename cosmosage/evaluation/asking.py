@@ -21,8 +21,8 @@ from cosmosage.documents import write_jsonl
 from cosmosage.evaluation import statistics
 from cosmosage.evaluation.agreement import abstains, agreement, same_meaning
 from cosmosage.evaluation.confidence import auroc, reliability, risk_coverage
-from cosmosage.evaluation.judge import Judge, calibrate, corrected, read_graded
-from cosmosage.evaluation.questions import read_questions
+from cosmosage.evaluation.judge import Judge, corrected
+from cosmosage.evaluation.questions import named, read_questions
 from cosmosage.evaluation.saves import in_chunks
 from cosmosage.evaluation.written import score
 
@@ -148,7 +148,7 @@ def judged_line(
     """
     gold = gold_of(record)
     line = {
-        "id": record["id"],
+        **named(record),
         "question": record["question"],
         "gold": gold,
         "answer": answer,
@@ -156,7 +156,6 @@ def judged_line(
         "abstained": abstains(answer),
         **(score(gold, answer) if gold else {}),
         "samples": several,
-        **{key: record[key] for key in ("document",) if key in record},
     }
     if several:
         agreed = agreement(record["question"], several)
@@ -222,7 +221,7 @@ def summarise_asked(given: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def judge_asked(
-    models: Sequence[str], out: Path, judge: Judge, graded: Path
+    models: Sequence[str], out: Path, judge: Judge, calibration: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Have a judge grade what ``ask`` wrote, after people's grades have told how it errs.
 
@@ -230,26 +229,24 @@ def judge_asked(
         models: whose ``out/<model>.asked.jsonl`` are graded; questions without an answer are not.
         out: the folder that ``ask`` wrote to; ``judged.json`` is written there.
         judge: to be asked.
-        graded: answers that people graded (see ``judge.read_graded``).
+        calibration: what ``judge.calibrate`` gave for this judge.
 
     Returns:
-        ``calibration`` (see ``judge.calibrate``), and by model ``judge.corrected``.
+        ``calibration``, and by model ``judge.corrected``.
 
     Raises:
-        FileNotFoundError: a model was not asked, or there are no graded answers.
-        ValueError: too few graded answers, or a judge that cannot tell right from wrong.
+        FileNotFoundError: a model was not asked.
+        ValueError: the judge cannot tell right from wrong.
         ConnectionError: the judge does not answer.
     """
     files = {name: out / f"{name}.asked.jsonl" for name in models}
     for name, file in files.items():
         if not file.is_file():
             raise FileNotFoundError(f"there is no {file}; ask {name} first")
-    found: dict[str, dict[str, Any]] = {
-        "calibration": calibrate(judge, read_graded(graded))
-    }
+    found = {"calibration": calibration}
     for name, file in files.items():
         there = [line for line in read_jsonl(file) if line["gold"] is not None]
         passed = sum(verdict is True for verdict in judge.verdicts(there))
-        found[name] = corrected(passed, len(there), found["calibration"])
+        found[name] = corrected(passed, len(there), calibration)
     write_json(out / "judged.json", found)
     return found

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage.evaluation import statistics
-from cosmosage.evaluation.questions import LETTERS, question_records
+from cosmosage.evaluation.questions import LETTERS, named, question_records
 from cosmosage.evaluation.texts import context_length, opening, ratio, token_ids
 
 MEASURES = {
@@ -34,6 +34,11 @@ ROW_TOKENS = 512
 waste work on pairs that see nothing of each other."""
 
 
+def cloze(question: str) -> str:
+    """A question that its answer completes, as lm-evaluation-harness puts it."""
+    return f"Question: {question}\nAnswer:"
+
+
 def put(record: dict[str, Any], form: str) -> tuple[str, list[str]]:
     """A question as lm-evaluation-harness puts it, and the ways in which it may go on.
 
@@ -42,8 +47,8 @@ def put(record: dict[str, Any], form: str) -> tuple[str, list[str]]:
         form: of ``FORMS``.
     """
     if form == "cloze":
-        before = f"Question: {record['question']}\nAnswer:"
-        return before, [f" {choice}" for choice in record["choices"]]
+        continued = [f" {choice}" for choice in record["choices"]]
+        return cloze(record["question"]), continued
     letters = LETTERS[: len(record["choices"])]
     listed = [f"{name}. {text}" for name, text in zip(letters, record["choices"])]
     before = "\n".join([record["question"], *listed, "Answer:"])
@@ -94,8 +99,7 @@ def answers(
     names = [record["id"] for record in questions for _ in FORMS]
     found = iter(likelihoods(model, tokenizer, asked, names))
     return [
-        _answer(record, cloze, letters)
-        for record, (cloze, letters) in zip(questions, zip(found, found))
+        _answer(record, *nats) for record, nats in zip(questions, zip(found, found))
     ]
 
 
@@ -117,16 +121,15 @@ def gold_answers(
         ValueError: a question with its answer is longer than the model's context.
     """
     asked = [
-        (f"Question: {record['question']}\nAnswer:", [f" {record['gold'].strip()}"])
+        (cloze(record["question"]), [f" {record['gold'].strip()}"])
         for record in questions
     ]
     found = likelihoods(model, tokenizer, asked, [record["id"] for record in questions])
     return [
         {
-            "id": record["id"],
+            **named(record),
             "nll": -nats,
             "bytes": len(after.encode("utf-8")),
-            **{key: record[key] for key in ("document",) if key in record},
         }
         for record, (_, (after,)), (nats,) in zip(questions, asked, found)
     ]
@@ -255,19 +258,17 @@ def _row_likelihoods(model: PreTrainedModel, row: list[_Tree]) -> Iterator[list[
 
 
 def _answer(
-    record: dict[str, Any], cloze: list[float], letters: list[float]
+    record: dict[str, Any], completed: list[float], letters: list[float]
 ) -> dict[str, Any]:
     lengths = [len(choice) for choice in record["choices"]]
-    kept = {key: record[key] for key in ("document",) if key in record}
     return {
-        "id": record["id"],
+        **named(record),
         "answer": record["answer"],
-        "picked": int(np.argmax(cloze)),
-        "picked_normalised": int(np.argmax(np.divide(cloze, lengths))),
+        "picked": int(np.argmax(completed)),
+        "picked_normalised": int(np.argmax(np.divide(completed, lengths))),
         "picked_letter": int(np.argmax(letters)),
-        "log_likelihoods": cloze,
+        "log_likelihoods": completed,
         "letter_log_likelihoods": letters,
-        **kept,
     }
 
 
@@ -291,11 +292,10 @@ def summarise_answers(given: list[dict[str, Any]]) -> dict[str, Any]:
         given: as ``answers`` gives them.
 
     Returns:
-        ``n``; ``accuracy`` and ``accuracy_normalised`` (shares) with
-        ``accuracy_interval`` and ``accuracy_normalised_interval`` (Wilson, 95 %);
-        ``majority``: the share that always picking the most frequent place would reach;
-        ``picks``: how often each place was picked; ``by_group``: the same for the groups of
-        ``groups``; ``answers``: the records.
+        ``n``; each of ``MEASURES`` (a share) with its interval (``accuracy_interval``; Wilson,
+        95 %); ``majority``: the share that always picking the most frequent place would reach;
+        ``picks``: by measure, how often each place was picked; ``by_group``: the same for the
+        groups of ``groups``; ``answers``: the records.
     """
     members = groups(given)
     by_id = {record["id"]: record for record in given}

@@ -54,6 +54,7 @@ def compare(
             a set that there isn't.
     """
     first, second = _figures(out, base), _figures(out, tuned)
+    margins = margins or {}
     lines: list[dict[str, Any]] = []
     for name in _shared(first, second, "texts"):
         pair = (figures["texts"][name]["documents"] for figures in (first, second))
@@ -73,12 +74,12 @@ def compare(
         raise ValueError(
             f"{base} and {tuned} share no measure; evaluate both on the same files"
         )
-    if unknown := set(margins or {}) - {line["set"] for line in lines}:
+    if unknown := set(margins) - {line["set"] for line in lines}:
         raise ValueError(
             f"a margin is given for {sorted(unknown)[0]}, which was not compared"
         )
     for line in lines:
-        if line["group"] == "all" and line["set"] in (margins or {}):
+        if line["group"] == "all" and line["set"] in margins:
             line["margin"] = margins[line["set"]]
             line["kept"] = _kept(line)
     return {"base": base, "tuned": tuned, "lines": lines}

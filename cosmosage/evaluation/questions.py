@@ -223,6 +223,11 @@ def question_records(questions: Iterable[dict[str, Any]]) -> list[dict[str, Any]
     return list(out.values())
 
 
+def named(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a line about a question carries of it: ``id``, and ``document`` where it has one."""
+    return {field: record[field] for field in ("id", "document") if field in record}
+
+
 def _check_choices(name: str, choices: Any, answer: Any) -> None:
     if (
         not isinstance(choices, list)
