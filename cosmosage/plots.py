@@ -466,8 +466,8 @@ def differences(compared: dict[str, Any], ax: Axes | None = None) -> Axes:
     )
     ax.invert_yaxis()
     ax.set_xlabel(
-        "gain by tuning, 95 % interval / per cent of bits, points of accuracy\n"
-        "(open and grey: inside the noise)",
+        "gain by tuning, 95 % interval\nper cent of bits, points of accuracy\n"
+        "(open and grey: not distinguishable)",
         fontsize="small",
     )
     return ax
