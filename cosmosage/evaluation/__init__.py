@@ -8,6 +8,7 @@ the same texts and questions only, and a difference that chance can make is neve
 """
 
 import gc
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage import models as rooms_models
+from cosmosage import retrieval
 from cosmosage.documents import (
     fingerprint,
     read_json,
@@ -28,12 +30,14 @@ from cosmosage.documents import (
 )
 from cosmosage.evaluation.comparison import compare
 from cosmosage.evaluation.choices import (
+    PASSAGES,
     answers,
     gold_answers,
     multiple_choice,
     summarise_answers,
     summarise_gold,
 )
+from cosmosage.evaluation.exposure import Trained
 from cosmosage.evaluation.questions import read_questions
 from cosmosage.evaluation.saves import in_chunks
 from cosmosage.evaluation.texts import (
@@ -55,7 +59,7 @@ __all__ = [
     "multiple_choice",
 ]
 
-FORM = 2
+FORM = 3
 """Counted up when a change of the code changes figures: what was measured before is then
 measured again."""
 
@@ -72,6 +76,8 @@ def evaluate(
     questions: Mapping[str, Path] | Path | None,
     out: Path,
     length: int | None = None,
+    trained_on: Sequence[Path] = (),
+    index: Path | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Measure each model on every set, and write its figures to ``out/<model>.json``.
 
@@ -85,7 +91,7 @@ def evaluate(
       ``too_short`` to be looked for; null where nobody looked.
 
     ``out/<model>.answers.jsonl`` holds every question's record of ``answers`` (or
-    ``gold_answers``) with its ``set``.
+    ``gold_answers``) with its ``set``. Texts and questions bear what ``exposure`` knows of them.
 
     What was measured with the same model and file stays; a set that isn't asked for this time
     stays too while the model is the same. After a kill the work goes on from the last save.
@@ -100,6 +106,10 @@ def evaluate(
         out: the folder for the figures; made if missing.
         length: tokens of context in which texts are read; by default 1,024, or what the
             model takes.
+        trained_on: files of the documents that the models were trained on, so that what stood
+            there is told from what did not.
+        index: that ``retrieval.build`` wrote: every model is then also asked the questions with
+            the passages that speak to them, as "<model> with retrieval".
 
     Returns:
         What the files hold, by model, without the texts' ``documents``.
@@ -128,20 +138,28 @@ def evaluate(
     items = {part: reads[part[0]](path) for part, path in files.items()}
     for path in named.values():
         rooms_models.check(path)
+    trained = Trained(trained_on)
     keys = {
         (kind, name): fingerprint(FORM, path, length if kind == "texts" else None)
         for (kind, name), path in files.items()
     }
-    overlap = _overlap(files)
+    about = {
+        "marks": {part: trained.marks(part[0], each) for part, each in items.items()},
+        "overlap": _overlap(files),
+    }
+    ways = {name: (path, items, keys) for name, path in named.items()}
+    if index is not None:
+        asked, asked_keys = _with_passages(items, keys, Path(index))
+        ways |= {
+            f"{name} with retrieval": (path, asked, asked_keys)
+            for name, path in named.items()
+        }
     figures = {}
-    with tqdm(named.items(), desc="evaluating", unit="model") as bar:
-        for name, path in bar:
+    with tqdm(ways.items(), desc="evaluating", unit="model") as bar:
+        for name, (path, sets, set_keys) in bar:
             bar.set_postfix_str(name)
-            record = _evaluate_one(name, path, keys, items, out, length)
-            for each, found in overlap.items():
-                if record["questions"][each].get("overlap", "") != found:
-                    record["questions"][each]["overlap"] = found
-                    write_json(Path(out) / f"{name}.json", record)
+            measure = _Measuring(name, path, Path(out), length)
+            record = measure.all(sets, set_keys, about)
             figures[name] = record | {
                 "texts": {
                     each: {k: v for k, v in figure.items() if k != "documents"}
@@ -149,6 +167,26 @@ def evaluate(
                 }
             }
     return figures
+
+
+def _with_passages(
+    items: dict[tuple[str, str], list[dict]],
+    keys: dict[tuple[str, str], str],
+    folder: Path,
+) -> tuple[dict[tuple[str, str], list[dict]], dict[tuple[str, str], str]]:
+    """The sets of questions with the passages that speak to each, and their keys."""
+    opened = retrieval.Index.load(folder)
+    asked = {
+        part: [
+            {**record, "passages": opened.search(record["question"], PASSAGES)}
+            for record in records
+        ]
+        for part, records in items.items()
+        if part[0] == "questions"
+    }
+    if not asked:
+        raise ValueError("an index is for questions; give some, or leave it out")
+    return asked, {p: fingerprint(keys[p], folder / "done.json") for p in asked}
 
 
 def _sets(given: Mapping[str, Path] | Path | None) -> dict[str, Path]:
@@ -191,79 +229,109 @@ def _overlap(files: dict[tuple[str, str], Path]) -> dict[str, dict[str, Any] | N
     }
 
 
-def _evaluate_one(
-    name: str,
-    path: str | Path,
-    keys: dict[tuple[str, str], str],
-    items: dict[tuple[str, str], list[dict]],
-    out: Path,
-    length: int | None,
-) -> dict[str, Any]:
-    """One model's file: what still holds of the last one, and what is new."""
-    target, about = Path(out) / f"{name}.json", _about_model(name, path)
-    told = target.with_suffix(".answers.jsonl")
-    kept = read_json(target) if target.is_file() else {}
-    if kept.get("model_fingerprint") != about["model_fingerprint"]:
-        kept = {}
-    record = {"texts": {}, "questions": {}, **kept, **about}
-    given = list(read_jsonl(told)) if told.is_file() and record["questions"] else []
-    if not given:
-        record["questions"] = {}
-    todo = [
-        (kind, each)
-        for kind, each in items
-        if record[kind].get(each, {}).get("fingerprint") != keys[kind, each]
-    ]
-    if not todo:
-        return record
-    loaded = rooms_models.load(path, _number_format())
-    saves = {part: Path(out) / f".{name}.{'.'.join(part)}.jsonl" for part in todo}
-    for (kind, each), save in saves.items():
-        key = fingerprint(about, keys[kind, each])
-        figure = _measured(kind, loaded, items[kind, each], (save, key), length)
-        if kind == "questions":
-            given = [line for line in given if line["set"] != each]
-            given += [{**line, "set": each} for line in figure.pop("answers")]
-        record[kind][each] = {**figure, "fingerprint": keys[kind, each]}
-    del loaded
-    gc.collect()  # before the next model takes its room
-    if given:
-        write_jsonl(told, given)
-    write_json(target, record)
-    for save in saves.values():
-        save.unlink()
-    return record
+class _Measuring:
+    """One model, and what of its file still holds."""
 
+    def __init__(self, name: str, path: str | Path, out: Path, length: int | None):
+        self.name, self.path, self.out, self.length = name, path, out, length
+        self.file = out / f"{name}.json"
+        self.told = self.file.with_suffix(".answers.jsonl")
+        self.about = _about_model(name, path)
+        kept = read_json(self.file) if self.file.is_file() else {}
+        if kept.get("model_fingerprint") != self.about["model_fingerprint"]:
+            kept = {}
+        self.record = {"texts": {}, "questions": {}, **kept, **self.about}
+        self.given: dict[str, list[dict]] = {}
+        if self.told.is_file():
+            for line in read_jsonl(self.told):
+                self.given.setdefault(line["set"], []).append(line)
+        else:
+            self.record["questions"] = {}
 
-def _measured(
-    kind: str,
-    loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase],
-    items: list[dict],
-    saved: tuple[Path, str],
-    length: int | None,
-) -> dict[str, Any]:
-    """The figures of one set: of texts, of choices, or of the answers to open questions."""
-    if kind == "texts":
-        read = in_chunks(
+    def all(
+        self,
+        items: dict[tuple[str, str], list[dict]],
+        keys: dict[tuple[str, str], str],
+        about: dict[str, dict],
+    ) -> dict[str, Any]:
+        """Measure what is missing, mark all sets, and write the file if anything is new."""
+        todo = [
+            (kind, each)
+            for kind, each in items
+            if self.record[kind].get(each, {}).get("fingerprint") != keys[kind, each]
+        ]
+        saves = {part: self._save(part) for part in todo}
+        if todo:
+            loaded = rooms_models.load(self.path, _number_format())
+            for kind, each in todo:
+                saved = saves[kind, each], fingerprint(self.about, keys[kind, each])
+                read = self._measured(kind, loaded, items[kind, each], saved)
+                figure = {"fingerprint": keys[kind, each]}
+                if kind == "texts":
+                    context = self.length or min(LENGTH, context_length(loaded[0]))
+                    figure |= {"context": context, "documents": read}
+                else:
+                    self.given[each] = [{**line, "set": each} for line in read]
+                self.record[kind][each] = figure
+            del loaded
+            gc.collect()  # before the next model takes its room
+        if self._summarise(items, about) or todo:
+            if any(self.given.values()):
+                write_jsonl(self.told, itertools.chain(*self.given.values()))
+            write_json(self.file, self.record)
+        for save in saves.values():
+            save.unlink()
+        return self.record
+
+    def _save(self, part: tuple[str, str]) -> Path:
+        return self.out / f".{self.name}.{'.'.join(part)}.jsonl"
+
+    def _measured(
+        self,
+        kind: str,
+        loaded: tuple[PreTrainedModel, PreTrainedTokenizerBase],
+        items: list[dict],
+        saved: tuple[Path, str],
+    ) -> list[dict[str, Any]]:
+        """The records of one set: of texts, of choices, or of the answers to open questions."""
+        if kind == "texts":
+            return in_chunks(
+                *saved,
+                items,
+                lambda chunk: _read(*loaded, chunk, self.length),
+                lambda text: len(text["text"]) / CHUNK_BYTES,
+            )
+        ask = gold_answers if "gold" in items[0] else answers
+        return in_chunks(
             *saved,
             items,
-            lambda chunk: _read(*loaded, chunk, length),
-            lambda text: len(text["text"]) / CHUNK_BYTES,
+            lambda chunk: ask(*loaded, chunk),
+            lambda _: 1 / CHUNK_QUESTIONS,
         )
-        context = length or min(LENGTH, context_length(loaded[0]))
-        return summarise_texts(read) | {"context": context}
-    ask, summarise = (
-        (gold_answers, summarise_gold)
-        if "gold" in items[0]
-        else (answers, summarise_answers)
-    )
-    asked = in_chunks(
-        *saved,
-        items,
-        lambda chunk: ask(*loaded, chunk),
-        lambda _: 1 / CHUNK_QUESTIONS,
-    )
-    return summarise(asked)
+
+    def _summarise(
+        self, items: dict[tuple[str, str], list[dict]], about: dict[str, dict]
+    ) -> bool:
+        """Make the figures of each set from its marked records; whether any is new."""
+        new = False
+        for kind, each in items:
+            figure, marks = self.record[kind][each], about["marks"][kind, each]
+            read = figure["documents"] if kind == "texts" else self.given[each]
+            read = [line | marks.get(line["id"], {}) for line in read]
+            if kind == "texts":
+                fresh = summarise_texts(read)
+            else:
+                self.given[each] = read
+                fresh = (summarise_gold if "nll" in read[0] else summarise_answers)(
+                    read
+                )
+                del fresh["answers"]
+                if each in about["overlap"]:
+                    fresh["overlap"] = about["overlap"][each]
+            if figure | fresh != figure:
+                self.record[kind][each] = figure | fresh
+                new = True
+        return new
 
 
 def _read(model, tokenizer, chunk: list[dict], length: int | None) -> list[dict]:

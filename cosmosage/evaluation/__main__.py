@@ -46,7 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="have the questions answered in writing too, once plainly and K times by chance",
     )
     parser.add_argument(
-        "--index", type=Path, metavar="DIR", help="for --ask: also with its passages"
+        "--index",
+        type=Path,
+        metavar="DIR",
+        help="of the corpus: ask each question with its passages, too",
+    )
+    parser.add_argument(
+        "--trained-on",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="the texts of the training: what of the sets stood there is told apart",
     )
     parser.add_argument("--judge", metavar="MODEL@ADDRESS", help="who grades answers")
     parser.add_argument(
@@ -67,11 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figures = evaluate(
             models,
             *(
-                {name: Path(path) for name, path in map(_pair, files)}
+                {name: Path(path) for name, path in map(_pair, files)} or None
                 for files in (given.corpus, given.questions)
             ),
             given.out,
             given.length,
+            given.trained_on,
+            given.index,
         )
         print(table(figures))
         base, *others = figures
@@ -227,7 +240,28 @@ def comparison(compared: dict[str, Any]) -> str:
                 line["verdict"] + margin_note(line),
             ]
         )
-    return f"{compared['tuned']} against {compared['base']}\n" + _aligned(rows)
+    said = [knowledge_sentence(line) for line in compared["knowledge"]]
+    table_ = _aligned(rows)
+    return "\n".join([f"{compared['tuned']} against {compared['base']}", table_, *said])
+
+
+def knowledge_sentence(line: dict[str, Any]) -> str:
+    """Whether a gain on questions is memory or learning, in words."""
+    scale, unit = (1, "bits per byte less")
+    if line["measure"] != "gold_bits_per_byte":
+        scale, unit = 100, "points"
+    (one, one_edges), (other, other_edges), (beyond, edges) = (
+        (scale * line[kind], [scale * edge for edge in line[f"{kind}_interval"]])
+        for kind in ("contained", "withheld", "beyond")
+    )
+    return (
+        f"{line['set']}, {line['measure']}: {one:+.2g} {unit} "
+        f"[{one_edges[0]:+.2g}, {one_edges[1]:+.2g}] on {line['n'][0]} questions whose documents "
+        f"were trained on, {other:+.2g} [{other_edges[0]:+.2g}, {other_edges[1]:+.2g}] on "
+        f"{line['n'][1]} whose documents were withheld; {beyond:+.2g} "
+        f"[{edges[0]:+.2g}, {edges[1]:+.2g}] between them, p {line['p_holm']:.3f}: "
+        + line["verdict"]
+    )
 
 
 def margin_note(line: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ how often each was picked is therefore part of every result.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,9 @@ MEASURES = {
 
 FORMS = ("cloze", "letters")
 
+PASSAGES = 2
+"""Passages that stand before a question asked with retrieval, some 350 tokens each."""
+
 ROW_TOKENS = 512
 """Tokens of questions packed into one row; attention over it is dense, so longer rows
 waste work on pairs that see nothing of each other."""
@@ -39,20 +42,26 @@ def cloze(question: str) -> str:
     return f"Question: {question}\nAnswer:"
 
 
+def _before(record: dict[str, Any]) -> str:
+    """The passages that a question is asked with, if it is."""
+    return "".join(f"{passage.text}\n\n" for passage in record.get("passages", ()))
+
+
 def put(record: dict[str, Any], form: str) -> tuple[str, list[str]]:
     """A question as lm-evaluation-harness puts it, and the ways in which it may go on.
 
     Args:
-        record: with ``question`` and ``choices``.
+        record: with ``question`` and ``choices``; with ``passages``, those stand before it.
         form: of ``FORMS``.
     """
+    read = _before(record)
     if form == "cloze":
         continued = [f" {choice}" for choice in record["choices"]]
-        return cloze(record["question"]), continued
+        return read + cloze(record["question"]), continued
     letters = LETTERS[: len(record["choices"])]
     listed = [f"{name}. {text}" for name, text in zip(letters, record["choices"])]
     before = "\n".join([record["question"], *listed, "Answer:"])
-    return before, [f" {letter}" for letter in letters]
+    return read + before, [f" {letter}" for letter in letters]
 
 
 def multiple_choice(
@@ -121,7 +130,10 @@ def gold_answers(
         ValueError: a question with its answer is longer than the model's context.
     """
     asked = [
-        (cloze(record["question"]), [f" {record['gold'].strip()}"])
+        (
+            _before(record) + cloze(record["question"]),
+            [f" {record['gold'].strip()}"],
+        )
         for record in questions
     ]
     found = likelihoods(model, tokenizer, asked, [record["id"] for record in questions])
@@ -136,8 +148,20 @@ def gold_answers(
 
 
 def summarise_gold(given: list[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of open questions: as ``summarise_texts``, and ``answers``, the records."""
-    return {**ratio(given), "n": len(given), "answers": given}
+    """The figures of open questions: as ``texts.ratio``, by group too, and ``answers``."""
+    return {**_by_group(given, ratio), "n": len(given), "answers": given}
+
+
+def _by_group(
+    given: list[dict[str, Any]], figures: Callable[[list[dict[str, Any]]], dict]
+) -> dict[str, Any]:
+    """Figures of all questions, and by the groups of ``groups``."""
+    by_id = {record["id"]: record for record in given}
+    members = sorted(groups(given).items())
+    return {
+        **figures(given),
+        "by_group": {name: figures([by_id[i] for i in ids]) for name, ids in members},
+    }
 
 
 def likelihoods(
@@ -272,16 +296,23 @@ def _answer(
     }
 
 
-def groups(given: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
-    """The ids of questions that a text of the project answers, and of those that none does.
+def groups(given: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """The ids of questions by where their answers stand, and of those that are no memory.
 
-    Empty unless the questions say so in their field ``document``.
+    Returns:
+        ``contained`` in the texts that were trained on, ``withheld`` from it and
+        ``not_answered``, where ``exposure`` has marked them; else ``answered_by_texts`` and
+        ``not_answered``, where their field ``document`` says so. ``untainted``: all but those that
+        stood in the training word for word, if there are any.
     """
     out: dict[str, list[str]] = {}
     for record in given:
         if "document" in record:
             name = "answered_by_texts" if record["document"] else "not_answered"
-            out.setdefault(name, []).append(record["id"])
+            out.setdefault(record.get("group", name), []).append(record["id"])
+    clean = [record["id"] for record in given if not record.get("tainted")]
+    if 0 < len(clean) < len(given):
+        out["untainted"] = clean
     return out
 
 
@@ -297,16 +328,7 @@ def summarise_answers(given: list[dict[str, Any]]) -> dict[str, Any]:
         ``picks``: by measure, how often each place was picked; ``by_group``: the same for the
         groups of ``groups``; ``answers``: the records.
     """
-    members = groups(given)
-    by_id = {record["id"]: record for record in given}
-    return {
-        **_shares(given),
-        "by_group": {
-            name: _shares([by_id[identifier] for identifier in members[name]])
-            for name in sorted(members)
-        },
-        "answers": given,
-    }
+    return {**_by_group(given, _shares), "answers": given}
 
 
 def _shares(given: list[dict[str, Any]]) -> dict[str, Any]:

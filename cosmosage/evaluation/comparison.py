@@ -14,7 +14,7 @@ import numpy as np
 from cosmosage.documents import read_json, read_jsonl
 from cosmosage.evaluation import statistics
 from cosmosage.evaluation.choices import MEASURES, groups
-from cosmosage.evaluation.texts import by_section, by_source
+from cosmosage.evaluation.texts import by_section, by_source, untainted
 
 
 def compare(
@@ -32,8 +32,8 @@ def compare(
         ``base``, ``tuned`` and ``lines``, a record a line of the table: ``set``, ``measure``
         (``bits_per_byte``, ``accuracy``, ``accuracy_normalised``, ``accuracy_letters``, or
         ``gold_bits_per_byte``, of the right answers to open questions),
-        ``group`` (``all``, a source, a kind of section, ``answered_by_texts`` or
-        ``not_answered``), ``n`` (texts, or questions), ``base``, ``tuned``, ``difference``
+        ``group`` (``all``, ``untainted``, a source, a kind of section, or of questions one of
+        ``choices.groups``), ``n`` (texts, or questions), ``base``, ``tuned``, ``difference``
         (tuned minus base) and ``interval`` (95 %; bits per byte: paired bootstrap over papers and
         whole books, null for a single one; accuracy: Newcombe), ``p`` (bits per byte: turning the
         signs of papers and whole books; accuracy: exact McNemar), ``p_holm`` (see below),
@@ -48,6 +48,9 @@ def compare(
         below .05: Holm's (1979) of the parts of a set of texts, or of all accuracies. More bits
         per byte are worse.
 
+        ``knowledge``: what ``_knowledge`` says of each set of which some questions are answered by
+        documents that were trained on, and some by documents that were withheld.
+
     Raises:
         FileNotFoundError: a model was not evaluated.
         ValueError: the two were measured on different sets, or share no measure; or a margin for
@@ -56,6 +59,7 @@ def compare(
     first, second = _figures(out, base), _figures(out, tuned)
     margins = margins or {}
     lines: list[dict[str, Any]] = []
+    known: list[dict[str, Any]] = []
     for name in _shared(first, second, "texts"):
         pair = (figures["texts"][name]["documents"] for figures in (first, second))
         lines += [{"set": name, **line} for line in _compare_texts(*pair)]
@@ -67,9 +71,11 @@ def compare(
         choices = [name for name in asked if "accuracy" in first["questions"][name]]
         lines += _compare_answers(choices, *answered)
         for name in asked:
+            pairs = _pairs(name, *answered)
             if name not in choices:
-                line = _compare_group("all", _pairs(name, *answered))
-                lines.append({"set": name, **line, "measure": "gold_bits_per_byte"})
+                for line in _compare_gold(pairs):
+                    lines.append({"set": name, **line, "measure": "gold_bits_per_byte"})
+            known += [{"set": name, **line} for line in _knowledge(pairs)]
     if not lines:
         raise ValueError(
             f"{base} and {tuned} share no measure; evaluate both on the same files"
@@ -82,7 +88,7 @@ def compare(
         if line["group"] == "all" and line["set"] in margins:
             line["margin"] = margins[line["set"]]
             line["kept"] = _kept(line)
-    return {"base": base, "tuned": tuned, "lines": lines}
+    return {"base": base, "tuned": tuned, "lines": lines, "knowledge": known}
 
 
 def _kept(line: dict[str, Any]) -> bool | None:
@@ -127,16 +133,122 @@ def _shared(first: dict[str, Any], second: dict[str, Any], kind: str) -> list[st
 
 def _compare_texts(first: list[dict], second: list[dict]) -> list[dict[str, Any]]:
     """The line of all texts, and those of their parts, which are tried as a family."""
-    tables = [("all", first, second)]
+    whole, parts = [("all", first, second)], []
+    if clean := untainted(first):
+        whole.append(("untainted", clean, untainted(second)))
     for part in (by_source, by_section):
         before, after = part(first), part(second)
         if len(before) > 1:
-            tables += [(name, before[name], after[name]) for name in before]
-    lines = [_compare_group(name, list(zip(a, b))) for name, a, b in tables]
-    for line, p in zip(lines[1:], statistics.holm([line["p"] for line in lines[1:]])):
+            parts += [(name, before[name], after[name]) for name in before]
+    lines, family = (
+        [_compare_group(name, list(zip(a, b))) for name, a, b in some]
+        for some in (whole, parts)
+    )
+    _as_family(family)
+    return lines + family
+
+
+def _as_family(lines: list[dict[str, Any]]) -> None:
+    """Hold lines that are looked at together to Holm's p."""
+    for line, p in zip(lines, statistics.holm([line["p"] for line in lines])):
         line["p_holm"] = p
         line["verdict"] = _verdict(line["interval"] if p < 0.05 else None)
+
+
+def _compare_gold(pairs: list[tuple[dict, dict]]) -> list[dict[str, Any]]:
+    """The line of all open questions, and those of their groups, which are a family."""
+    members = groups([one for one, _ in pairs])
+    family = [
+        _compare_group(name, [pair for pair in pairs if pair[0]["id"] in set(ids)])
+        for name, ids in members.items()
+    ]
+    _as_family(family)
+    return [_compare_group("all", pairs), *family]
+
+
+def _knowledge(pairs: list[tuple[dict, dict]]) -> list[dict[str, Any]]:
+    """What a model gained on questions whose answers it read, beyond what it gained on others.
+
+    Both kinds are of the same subjects and hands, so what was learnt for good shows on both, and
+    what was memorised on the first alone.
+
+    Returns:
+        A line a measure: ``measure``; ``contained`` and ``withheld``, what was gained on questions
+        of either kind (a share of them, or bits per byte less of the right answer) with
+        ``contained_interval`` and ``withheld_interval``; ``beyond``, their difference, with
+        ``beyond_interval`` (95 %, bootstrap over documents) and ``p_holm`` (documents between the
+        two kinds by lot; Holm over the measures); ``n``, of each kind; ``verdict``:
+        ``learnt`` (withheld ones gained), ``memorised`` (those gained and the withheld ones not,
+        and the difference is beyond chance), ``gained, and nobody can tell how`` or ``nothing``.
+        Empty unless there are questions of both kinds.
+    """
+    sided = [
+        pair for pair in pairs if pair[0].get("group") in ("contained", "withheld")
+    ]
+    first = [one["group"] == "contained" for one, _ in sided]
+    if len(set(first)) < 2:
+        return []
+    documents = [one["document"] for one, _ in sided]
+    lines = []
+    for measure, values in _gains(sided).items():
+        by_kind = {}
+        for kind in ("contained", "withheld"):
+            chosen = [
+                place for place, one in enumerate(first) if one == (kind == "contained")
+            ]
+            sums = statistics.bootstrap(
+                [documents[place] for place in chosen],
+                values[chosen],
+                seed=statistics.SEED + len(by_kind),  # draws of the two are independent
+            )
+            gain, size = values[chosen].sum(axis=0)
+            by_kind[kind] = len(chosen), gain / size, sums[:, 0] / sums[:, 1]
+        (n, one, one_drawn), (m, other, other_drawn) = by_kind.values()
+        lines.append(
+            {
+                "measure": measure,
+                "n": [n, m],
+                "contained": float(one),
+                "contained_interval": statistics.interval(one_drawn),
+                "withheld": float(other),
+                "withheld_interval": statistics.interval(other_drawn),
+                "beyond": float(one - other),
+                "beyond_interval": statistics.interval(one_drawn - other_drawn),
+                "p": statistics.relabelled(documents, first, values),
+            }
+        )
+    for line, p in zip(lines, statistics.holm([line["p"] for line in lines])):
+        line["p_holm"] = p
+        line["verdict"] = _kind_of_gain(line)
     return lines
+
+
+def _gains(pairs: list[tuple[dict, dict]]) -> dict[str, np.ndarray]:
+    """By measure what each question gained, and what that is a share of: (questions, 2)."""
+    if "nll" in pairs[0][0]:
+        bits = [(a["nll"] - b["nll"]) / np.log(2) for a, b in pairs]
+        sizes = [a["bytes"] for a, _ in pairs]
+        return {"gold_bits_per_byte": np.array([bits, sizes], float).T}
+    return {
+        measure: np.array(
+            [
+                ((b[field] == b["answer"]) - (a[field] == a["answer"]), 1)
+                for a, b in ((one, other) for one, other in pairs)
+            ],
+            float,
+        )
+        for measure, field in MEASURES.items()
+    }
+
+
+def _kind_of_gain(line: dict[str, Any]) -> str:
+    read, unread = line["contained_interval"][0] > 0, line["withheld_interval"][0] > 0
+    if unread:
+        return "learnt"
+    if not read:
+        return "nothing"
+    beyond = line["p_holm"] < 0.05 and line["beyond_interval"][0] > 0
+    return "memorised" if beyond else "gained, and nobody can tell how"
 
 
 def _compare_group(name: str, pairs: list[tuple[dict, dict]]) -> dict[str, Any]:
@@ -174,7 +286,7 @@ def _compare_answers(
         for measure, field in MEASURES.items():
             for group, members in {
                 "all": list(pairs),
-                **groups(a for a, _ in pairs.values()),
+                **groups([a for a, _ in pairs.values()]),
             }.items():
                 right = Counter(
                     tuple(
@@ -184,9 +296,7 @@ def _compare_answers(
                 )
                 about = {"set": each, "measure": measure, "group": group}
                 lines.append(about | _compare_shares(right))
-    for line, p in zip(lines, statistics.holm([line["p"] for line in lines])):
-        line["p_holm"] = p
-        line["verdict"] = _verdict(line["interval"] if p < 0.05 else None)
+    _as_family(lines)
     return lines
 
 

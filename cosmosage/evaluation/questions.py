@@ -224,8 +224,12 @@ def question_records(questions: Iterable[dict[str, Any]]) -> list[dict[str, Any]
 
 
 def named(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a line about a question carries of it: ``id``, and ``document`` where it has one."""
-    return {field: record[field] for field in ("id", "document") if field in record}
+    """What a line about a question carries of it: ``id``, ``document`` where it has one, and
+    ``sources``, the documents of the passages that it was asked with."""
+    out = {field: record[field] for field in ("id", "document") if field in record}
+    if "passages" in record:
+        out["sources"] = [passage.document for passage in record["passages"]]
+    return out
 
 
 def _check_choices(name: str, choices: Any, answer: Any) -> None:

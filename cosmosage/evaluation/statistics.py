@@ -193,6 +193,40 @@ def sign_flips(
     return float((reached.sum() + extra) / (len(turns) + extra))
 
 
+def relabelled(
+    clusters: Sequence[str],
+    first: Sequence[bool],
+    values: np.ndarray,
+    draws: int = 10_000,
+    seed: int = SEED,
+) -> float:
+    """Two-sided p of a difference between two groups, were a cluster's group a lot's.
+
+    A permutation test (Fisher 1935) of the ratio of two sums, in whole clusters, which have to lie
+    in one group each.
+
+    Args:
+        clusters: the cluster of each row, ``(rows,)``.
+        first: whether a row is of the first group, ``(rows,)``.
+        values: what is summed and what it is divided by, ``(rows, 2)``.
+        draws: of groups of the same sizes.
+    """
+    names, index = np.unique(np.asarray(clusters, dtype=object), return_inverse=True)
+    sums = np.zeros((len(names), 2))
+    np.add.at(sums, index, values)
+    group = np.zeros(len(names), bool)
+    group[index] = np.asarray(first, bool)
+
+    def apart(chosen: np.ndarray) -> float:
+        one, other = sums[chosen].sum(axis=0), sums[~chosen].sum(axis=0)
+        return abs(one[0] / one[1] - other[0] / other[1])
+
+    random = np.random.default_rng(seed)
+    seen = apart(group) * (1 - 1e-12)
+    reached = sum(apart(random.permutation(group)) >= seen for _ in range(draws))
+    return (reached + 1) / (draws + 1)  # the one that was seen counts among them
+
+
 def interval(draws: np.ndarray) -> list[float]:
     """The middle 95 % of bootstrap draws."""
     return [float(edge) for edge in np.percentile(draws, [2.5, 97.5])]

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage.documents import Document
 from cosmosage.evaluation import statistics
+from cosmosage.evaluation.exposure import TAINTED
 
 LENGTH = 1024
 """Tokens of context in which texts are read, if the model takes as many."""
@@ -291,11 +292,14 @@ def summarise_texts(read: list[dict[str, Any]]) -> dict[str, Any]:
         ``bits_per_byte``: total loss over total bytes; ``bits_per_byte_interval``: 95 %, by
         bootstrap over papers and whole books, ``None`` if there is only one;
         ``n_documents``, ``n_clusters``, ``bytes``; ``tokens``; ``by_source``: the same for
-        each source, ``by_section`` for each kind of section of papers; ``documents``: id, source,
-        bits_per_byte, nll, tokens, bytes and sections of each.
+        each source, ``by_section`` for each kind of section of papers; ``untainted``: the same
+        without the texts that stood in the training (null where none is known to have);
+        ``documents``: id, source, bits_per_byte, nll, tokens, bytes and sections of each.
     """
+    clean = untainted(read)
     return {
         **ratio(read),
+        "untainted": ratio(clean) if clean else None,
         "tokens": sum(record["tokens"] for record in read),
         "by_source": {name: ratio(group) for name, group in by_source(read).items()},
         "by_section": {name: ratio(group) for name, group in by_section(read).items()},
@@ -322,6 +326,12 @@ def by_section(read: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
             part = {"id": record["id"], "nll": nll, "bytes": size}
             out.setdefault(kind, []).append(part)
     return dict(sorted(out.items()))
+
+
+def untainted(read: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Documents without those that stood in the training, if there are both."""
+    clean = [record for record in read if record.get("seen", 0) < TAINTED]
+    return clean if len(clean) < len(read) else []
 
 
 def ratio(read: list[dict[str, Any]]) -> dict[str, Any]:
