@@ -12,13 +12,14 @@ from pathlib import Path
 import pymupdf
 import pytest
 
-from cosmosage.documents import read_jsonl
+from cosmosage.documents import read_documents, read_jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "sample"
 SOURCES = SAMPLE / "arxiv" / "sources"
 LISTING = list(read_jsonl(SAMPLE / "arxiv" / "listing.jsonl"))
 QUESTIONS = list(read_jsonl(SAMPLE / "questions" / "questions.jsonl"))
+GENERAL = list(read_documents(SAMPLE / "general.jsonl"))
 NAMES = [f"{record['id'].replace('/', '_')}v{record['version']}" for record in LISTING]
 
 SPEC = importlib.util.spec_from_file_location("sample_build", SAMPLE / "build.py")
@@ -54,8 +55,12 @@ def test_the_committed_sample_is_what_the_builder_makes(tmp_path):
     for name in builder.PDF_ONLY:
         (kept / name).write_bytes((SOURCES / name).read_bytes())
     counts = builder.build(SAMPLE, tmp_path)
-    assert counts == {"papers": len(LISTING), "questions": len(QUESTIONS)}
-    for name in ("arxiv/listing.jsonl", "questions/questions.jsonl"):
+    assert counts == {
+        "papers": len(LISTING),
+        "questions": len(QUESTIONS),
+        "general": len(GENERAL),
+    }
+    for name in ("arxiv/listing.jsonl", "questions/questions.jsonl", "general.jsonl"):
         assert (tmp_path / name).read_bytes() == (SAMPLE / name).read_bytes(), name
     assert sorted(path.name for path in kept.iterdir()) == sorted(NAMES)
     for name in NAMES:
@@ -222,3 +227,41 @@ def test_the_right_answer_cannot_be_guessed_from_its_place_or_length():
                 extreme.__name__,
                 len(groups),
             )
+
+
+def test_the_general_texts_are_whole_and_free():
+    """20 documents by name, each a page of plain prose with a title and a licence."""
+    assert len(GENERAL) == 20
+    names = [text.id for text in GENERAL]
+    assert names == sorted(set(names))
+    assert len({text.title for text in GENERAL}) == 20
+    for text in GENERAL:
+        assert text.id.startswith("general:") and text.source == "general", text.id
+        assert text.licence == "http://creativecommons.org/licenses/by/4.0/", text.id
+        assert 260 <= len(text.text.split()) <= 340, text.id
+        assert 1 <= len(text.text.split("\n\n")) <= 4, text.id
+        assert "\n" not in text.text.replace("\n\n", ""), text.id
+        assert not re.search(r"[*_#$\\|{}]|  ", text.text), text.id
+
+
+def test_a_general_text_needs_a_title(tmp_path):
+    """One block may be a title or a text; which, nobody can tell."""
+    (tmp_path / "poem.txt").write_text("One line\nand another\n")
+    with pytest.raises(ValueError, match="poem.txt is one block; put a title"):
+        builder.general(tmp_path / "poem.txt")
+
+
+def test_the_general_texts_share_no_phrase_with_anything():
+    """No 8 words in a row stand in two of them, or in one and in a paper or the book."""
+
+    def grams(text: str) -> set[tuple[str, ...]]:
+        words = re.findall(r"[^\W_]+", text.lower())
+        return set(zip(*(words[start:] for start in range(8))))
+
+    science = [*SAMPLE.glob("papers/**/*.tex"), *SAMPLE.glob("book/source/*.tex")]
+    seen = set().union(*(grams(path.read_text("latin-1")) for path in science))
+    assert len(seen) > 10_000
+    for text in GENERAL:
+        own = grams(text.text)
+        assert not own & seen, text.id
+        seen |= own
