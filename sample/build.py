@@ -31,25 +31,30 @@ PDF_ONLY = {"2600.00020v1": "note.tex"}
 LEFT_BY_TEX = {".aux", ".log", ".out", ".pdf", ".blg", ".toc"}
 """Endings of the files that a TeX run leaves beside the source."""
 
+OUR_LICENCE = "http://creativecommons.org/licenses/by/4.0/"
+"""Of the general texts; each paper's is in its listing."""
+
 CLOCK = "1767225600"
 """2026-01-01 in seconds: the time that the PDF carries, so that its bytes stay the same."""
 
 
 def build(sample: Path = SAMPLE, target: Path = SAMPLE) -> dict[str, int]:
-    """Write the listing, the sources and the questions.
+    """Write the listing, the sources, the questions and the general texts.
 
     Args:
-        sample: the folder that holds ``papers/`` and ``questions/part_*.jsonl``.
-        target: where ``arxiv/`` and ``questions/questions.jsonl`` go. A PDF that already
-            lies there is kept while its TeX is unchanged.
+        sample: the folder that holds ``papers/``, ``questions/part_*.jsonl`` and
+            ``general/*.txt``.
+        target: where ``arxiv/``, ``questions/questions.jsonl`` and ``general.jsonl`` go. A PDF
+            that already lies there is kept while its TeX is unchanged.
 
     Returns:
-        How many papers and questions there are.
+        How many papers, questions and general texts there are.
 
     Raises:
         FileNotFoundError: a listed paper has no folder, or a PDF must be made and there is
             no ``pdflatex``.
-        ValueError: a folder is not listed, or TeX refused a paper.
+        ValueError: a folder is not listed, TeX refused a paper, or a general text has no
+            title of its own.
     """
     records = listing(sample)
     sources = target / "arxiv" / "sources"
@@ -64,7 +69,13 @@ def build(sample: Path = SAMPLE, target: Path = SAMPLE) -> dict[str, int]:
     questions = parts(sample / "questions", "part_*.jsonl")
     write(target / "arxiv" / "listing.jsonl", as_lines(records))
     write(target / "questions" / "questions.jsonl", as_lines(questions))
-    return {"papers": len(records), "questions": len(questions)}
+    texts = [general(path) for path in sorted((sample / "general").glob("*.txt"))]
+    write(target / "general.jsonl", as_lines(texts))
+    return {
+        "papers": len(records),
+        "questions": len(questions),
+        "general": len(texts),
+    }
 
 
 def listing(sample: Path) -> list[dict[str, Any]]:
@@ -183,6 +194,32 @@ def parts(folder: Path, pattern: str) -> list[dict[str, Any]]:
         for line in path.read_text("utf-8").splitlines()
         if line.strip()
     ]
+
+
+def general(path: Path) -> dict[str, str]:
+    """A general text as a document: its title, an empty line, and paragraphs set apart by such.
+
+    Lines are wrapped in the file for those who read it, and whole in the document.
+
+    Raises:
+        ValueError: there is a title or a text, but not both.
+    """
+    title, *paragraphs = [
+        " ".join(block.split())
+        for block in path.read_text("utf-8").split("\n\n")
+        if block.strip()
+    ] or [""]
+    if not paragraphs:
+        raise ValueError(
+            f"general/{path.name} is one block; put a title and an empty line before its text"
+        )
+    return {
+        "id": f"general:{path.stem}",
+        "text": "\n\n".join(paragraphs),
+        "source": "general",
+        "title": title,
+        "licence": OUR_LICENCE,
+    }
 
 
 def as_lines(records: list[dict[str, Any]]) -> bytes:

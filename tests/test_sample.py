@@ -12,13 +12,20 @@ from pathlib import Path
 import pymupdf
 import pytest
 
-from cosmosage.documents import read_jsonl
+from cosmosage.corpus.sides import position, side_at
+from cosmosage.documents import read_documents, read_jsonl
+from cosmosage.evaluation.quantities import quantities
+from cosmosage.evaluation.questions import read_questions
+from cosmosage.evaluation.written import bare_words
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "sample"
 SOURCES = SAMPLE / "arxiv" / "sources"
 LISTING = list(read_jsonl(SAMPLE / "arxiv" / "listing.jsonl"))
 QUESTIONS = list(read_jsonl(SAMPLE / "questions" / "questions.jsonl"))
+OPEN = read_questions(SAMPLE / "questions" / "open.jsonl")
+NONE = read_questions(SAMPLE / "questions" / "unanswerable.jsonl")
+GENERAL = list(read_documents(SAMPLE / "general.jsonl"))
 NAMES = [f"{record['id'].replace('/', '_')}v{record['version']}" for record in LISTING]
 
 SPEC = importlib.util.spec_from_file_location("sample_build", SAMPLE / "build.py")
@@ -54,8 +61,12 @@ def test_the_committed_sample_is_what_the_builder_makes(tmp_path):
     for name in builder.PDF_ONLY:
         (kept / name).write_bytes((SOURCES / name).read_bytes())
     counts = builder.build(SAMPLE, tmp_path)
-    assert counts == {"papers": len(LISTING), "questions": len(QUESTIONS)}
-    for name in ("arxiv/listing.jsonl", "questions/questions.jsonl"):
+    assert counts == {
+        "papers": len(LISTING),
+        "questions": len(QUESTIONS),
+        "general": len(GENERAL),
+    }
+    for name in ("arxiv/listing.jsonl", "questions/questions.jsonl", "general.jsonl"):
         assert (tmp_path / name).read_bytes() == (SAMPLE / name).read_bytes(), name
     assert sorted(path.name for path in kept.iterdir()) == sorted(NAMES)
     for name in NAMES:
@@ -177,13 +188,13 @@ def test_one_paper_nearly_repeats_another():
 
 
 def test_the_questions_are_answered_by_documents_that_exist():
-    """100 with a document and 40 without, each with four different choices."""
-    assert len(QUESTIONS) == 140
-    assert len({question["id"] for question in QUESTIONS}) == 140
-    assert len({question["question"] for question in QUESTIONS}) == 140
+    """146 with a document and 40 without, each with four different choices."""
+    assert len(QUESTIONS) == 186
+    assert len({question["id"] for question in QUESTIONS}) == 186
+    assert len({question["question"] for question in QUESTIONS}) == 186
     papers = {f"arxiv:{record['id']}v{record['version']}" for record in LISTING}
     answered = [question for question in QUESTIONS if question["document"] is not None]
-    assert len(answered) == 100
+    assert len(answered) == 146
     for question in QUESTIONS:
         assert len(set(question["choices"])) == 4, question["id"]
         assert question["answer"] in range(4), question["id"]
@@ -199,11 +210,27 @@ def test_the_questions_are_answered_by_documents_that_exist():
     assert len(books) == 1
 
 
+def withheld(question: dict) -> bool:
+    """Whether the sample's split keeps the document of a question from training."""
+    return side_at(position(question["document"]), 0.4) != "train"
+
+
+def test_as_many_questions_ask_what_was_read_as_what_was_withheld():
+    """73 and 73 of the choices, 30 and 30 of the open ones, all on documents that are kept."""
+    answered = [question for question in QUESTIONS if question["document"] is not None]
+    assert Counter(map(withheld, answered)) == {True: 73, False: 73}
+    assert Counter(map(withheld, OPEN)) == {True: 30, False: 30}
+    for question in [*answered, *OPEN]:
+        name = question["document"]
+        # near duplicate of 2600.00016, withdrawn, older version
+        assert not re.match(r"arxiv:2600\.(00026|00027|00005v1)", name), question["id"]
+
+
 def test_the_right_answer_cannot_be_guessed_from_its_place_or_length():
     """Places are balanced, and the longest choice is right no more often than by chance."""
     places = Counter(question["answer"] for question in QUESTIONS)
     assert (
-        sum((places[place] - 35) ** 2 / 35 for place in range(4)) < 7.8
+        sum((places[place] - 46.5) ** 2 / 46.5 for place in range(4)) < 7.8
     )  # chi2, 3 d.o.f., 5 %
     for groups in (
         QUESTIONS,
@@ -222,3 +249,82 @@ def test_the_right_answer_cannot_be_guessed_from_its_place_or_length():
                 extreme.__name__,
                 len(groups),
             )
+
+
+def source(document: str) -> str:
+    """The TeX of a paper or a chapter of the book."""
+    place, _, name = document.partition(":")
+    if place == "book":
+        paths = [*SAMPLE.glob(f"book/source/0{name.split('#')[1]}_*.tex")]
+    else:
+        paths = [*(SAMPLE / "papers" / name.replace("/", "_")).rglob("*.tex")]
+    assert paths, document
+    return " ".join(path.read_text("latin-1") for path in paths)
+
+
+def test_the_open_answers_are_short_and_stand_in_their_documents():
+    """60, at most four a document, at least 40 in numbers; the question does not give them."""
+    assert len(OPEN) == len({question["question"] for question in OPEN}) == 60
+    assert max(Counter(question["document"] for question in OPEN).values()) <= 4
+    assert sum(next(quantities(q["gold"]), None) is not None for q in OPEN) >= 40
+    for question in OPEN:
+        gold, text = question["gold"], source(question["document"])
+        if number := re.match(r"-?\d[\d.]*", gold):
+            assert re.search(
+                rf"(?<![\d.]){re.escape(number[0])}(?!\.?\d)", text
+            ), question["id"]
+        else:
+            assert len(gold.split()) <= 4, question["id"]
+            assert set(bare_words(gold)) <= set(bare_words(text)), question["id"]
+        assert not set(bare_words(gold)) <= set(
+            bare_words(question["question"])
+        ), question["id"]
+
+
+def test_the_unanswerable_questions_are_marked_and_stand_alone():
+    """30 in the style of the others, none of which is asked with an answer."""
+    assert len(NONE) == len({question["question"] for question in NONE}) == 30
+    for question in NONE:
+        assert question["unanswerable"] is True, question["id"]
+        assert set(question) == {"id", "question", "unanswerable", "subject"}
+    asked = [*QUESTIONS, *OPEN, *NONE]
+    assert len({question["id"] for question in asked}) == len(asked)
+    assert len({question["question"] for question in asked}) == len(asked)
+
+
+def test_the_general_texts_are_whole_and_free():
+    """20 documents by name, each a page of plain prose with a title and a licence."""
+    assert len(GENERAL) == 20
+    names = [text.id for text in GENERAL]
+    assert names == sorted(set(names))
+    assert len({text.title for text in GENERAL}) == 20
+    for text in GENERAL:
+        assert text.id.startswith("general:") and text.source == "general", text.id
+        assert text.licence == "http://creativecommons.org/licenses/by/4.0/", text.id
+        assert 260 <= len(text.text.split()) <= 340, text.id
+        assert 1 <= len(text.text.split("\n\n")) <= 4, text.id
+        assert "\n" not in text.text.replace("\n\n", ""), text.id
+        assert not re.search(r"[*_#$\\|{}]|  ", text.text), text.id
+
+
+def test_a_general_text_needs_a_title(tmp_path):
+    """One block may be a title or a text; which, nobody can tell."""
+    (tmp_path / "poem.txt").write_text("One line\nand another\n")
+    with pytest.raises(ValueError, match="poem.txt is one block; put a title"):
+        builder.general(tmp_path / "poem.txt")
+
+
+def test_the_general_texts_share_no_phrase_with_anything():
+    """No 8 words in a row stand in two of them, or in one and in a paper or the book."""
+
+    def grams(text: str) -> set[tuple[str, ...]]:
+        words = re.findall(r"[^\W_]+", text.lower())
+        return set(zip(*(words[start:] for start in range(8))))
+
+    science = [*SAMPLE.glob("papers/**/*.tex"), *SAMPLE.glob("book/source/*.tex")]
+    seen = set().union(*(grams(path.read_text("latin-1")) for path in science))
+    assert len(seen) > 10_000
+    for text in GENERAL:
+        own = grams(text.text)
+        assert not own & seen, text.id
+        seen |= own
