@@ -12,6 +12,7 @@ fine_tune.py`` trains on several cards.
 """
 
 import contextlib
+import copy
 import dataclasses
 import math
 import shutil
@@ -287,6 +288,8 @@ class _Run:
                 see_it_learns(self.metrics)
                 if (step + 1) % every == 0 or step + 1 == self.steps:
                     self._validate(progress)
+                    if settings.snapshots and step + 1 < self.steps:
+                        self._snapshot()
                 stopped = cards.any(stop.is_set())
                 late = time.monotonic() - saved > 60 * settings.checkpoint_minutes
                 if stopped or (cards.any(late) and step + 1 < self.steps):
@@ -467,15 +470,28 @@ class _Run:
 
     def save(self) -> None:
         """Write the final model; adapters are kept beside and merged into its weights."""
+        self._write(self.out, self.model)
+
+    def _snapshot(self) -> None:
+        """Keep the model as it is, whole or not at all."""
+        folder = self.out / "snapshots" / f"step-{self.optimiser.steps:06}"
+        part = folder.with_name(f".{folder.name}")
+        # merging adapters changes the weights that they go on with
+        full = self.settings.method == "full"
+        self._write(part, self.model if full else copy.deepcopy(self.model))
+        if self.cards.first:
+            shutil.rmtree(folder, ignore_errors=True)  # of a run that was cut off
+            part.rename(folder)
+
+    def _write(self, folder: Path, model: torch.nn.Module) -> None:
         state = whole(self.model) if self.settings.shard else None
         if not self.cards.first:
             return
-        model = self.model
         if self.settings.method != "full":
-            model.save_pretrained(self.out / "adapter")
+            model.save_pretrained(folder / "adapter")
             model = adapters.merge(model, self.settings.seed)
-        model.save_pretrained(self.out, state_dict=state)
-        self.tokenizer.save_pretrained(self.out)
+        model.save_pretrained(folder, state_dict=state)
+        self.tokenizer.save_pretrained(folder)
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,9 @@ class Settings:
     patience: int | None = None
     """Ends the run after so many validations without a new best, and keeps the best weights, not
     the last."""
+    snapshots: bool = False
+    """Keep the model as it is at each validation but the first and last, in ``out/snapshots``: to
+    be measured as any model, and to go back to."""
     checkpoint_minutes: float = 10.0
     """Work that a crash may cost."""
     seed: int = 0
@@ -114,6 +117,11 @@ class Settings:
                 not self.shard or self.method == "full",
                 "False with adapters, which leave little to share",
             ),
+            (
+                "snapshots",
+                not (self.snapshots and self.method == "qlora"),
+                "False with qlora: a copy with full weights may not fit beside it",
+            ),
             ("validation_rows", self.validation_rows >= 1, "1 or more"),
             ("epochs", 0 < self.epochs < math.inf, "above 0 and finite"),
             ("max_tokens", self.max_tokens is None or self.max_tokens > 0, "above 0"),
@@ -127,7 +135,7 @@ class Settings:
     def key(self) -> str:
         """A hash of all that decides the final weights."""
         values = dataclasses.asdict(self)
-        for name in ("out", "data", "base", "checkpoint_minutes", "track"):
+        for name in "out data base checkpoint_minutes track".split():
             del values[name]
         if self.settings == "auto":
             for name in CHOSEN:

@@ -559,3 +559,33 @@ def test_the_plan_knows_steps_and_tokens(base, data, tmp_path):
     assert not run.out.exists()
     documents = settings(base, data.parent / "train.jsonl", tmp_path / "out")
     assert fine_tune.plan(documents, card="RTX A6000").tokens == planned.tokens
+
+
+@pytest.mark.usefixtures("fp32")
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_snapshot_is_the_model_that_was_validated(base, data, tmp_path, method):
+    """Read again from its folder, it makes of the validation rows what the run wrote down."""
+    run = settings(base, data, tmp_path / "run", method=method, snapshots=True)
+    fine_tune.fine_tune(run)
+    plain = settings(base, data, tmp_path / "plain", method=method)
+    fine_tune.fine_tune(plain)
+    assert_same(run.out, plain.out)  # looking changes nothing
+    entries = list(read_jsonl(run.out / "validation.jsonl"))[1:-1]
+    folders = sorted((run.out / "snapshots").iterdir())
+    assert [f"step-{entry['step']:06}" for entry in entries] == [
+        folder.name for folder in folders
+    ]
+    rows = tokens.open_sides(data)[1]
+    for folder, entry in zip(folders, entries):
+        model, tokenizer = models.load(folder, torch.float32)
+        measured = validation.Validation(rows, run.validation_rows, None)
+        found = measured.measure(TokenLosses(model), tokenizer, 4, {})
+        assert found["loss"] == pytest.approx(entry["loss"], abs=1e-4)
+        assert found["loss"] != pytest.approx(entries[-1]["loss"], abs=1e-4) or (
+            entry is entries[-1]
+        )
+
+
+def test_snapshots_of_4_bits_are_refused(base, data, tmp_path):
+    with pytest.raises(ValueError, match="snapshots is True; it has to be False"):
+        settings(base, data, tmp_path / "run", method="qlora", snapshots=True)
