@@ -43,7 +43,7 @@ def numeric(gold: str, answer: str, tolerance: float = TOLERANCE) -> bool | None
     wanted = next(quantities(gold), None)
     if wanted is None:
         return None
-    told = (q for q in quantities(answer) if wanted.told(q) is not None)
+    told = (q for q in quantities(answer) if wanted.like(q))
     first: Quantity | None = next(told, None)
     return first is not None and wanted.matches(first, tolerance)
 
