@@ -12,18 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from cosmosage.evaluation.quantities import quantities
-from cosmosage.evaluation.written import bare_words
+from cosmosage.retrieval import words
 
 ALIKE = 0.5
 """F1 of the words beyond the question from which on two answers mean the same."""
-
-_COMMON = set(
-    "of in on at to by for from with and or is are was were be been it its this that these those "
-    "as which what who how why when where not no than then so if but there their they we you i "
-    "about can could may might will would do does did has have had into over under more most "
-    "very also such because".split()
-)
-"""Words that say little of what an answer says."""
 
 _ABSTAINS = re.compile(
     r"\b(?:i|we) (?:do not|don't|cannot|can't|am not able to|are not able to) "
@@ -36,7 +28,9 @@ _ABSTAINS = re.compile(
 
 def abstains(answer: str) -> bool:
     """Whether an answer says that it gives none; one without words is none either."""
-    return not bare_words(answer) or bool(_ABSTAINS.search(answer.replace("’", "'")))
+    return not re.search(r"\w", answer) or bool(
+        _ABSTAINS.search(answer.replace("’", "'"))
+    )
 
 
 def same_meaning(question: str, one: str, other: str) -> bool:
@@ -46,11 +40,8 @@ def same_meaning(question: str, one: str, other: str) -> bool:
     first, second = (next(quantities(text), None) for text in (one, other))
     if first is not None and second is not None:
         return first.matches(second)
-    asked = set(bare_words(question)) | _COMMON
-    told = [
-        {word for word in bare_words(text) if word not in asked}
-        for text in (one, other)
-    ]
+    asked = set(words(question))
+    told = [set(words(text)) - asked for text in (one, other)]
     if not told[0] or not told[1]:
         return told[0] == told[1]
     return 2 * len(told[0] & told[1]) / (len(told[0]) + len(told[1])) >= ALIKE

@@ -28,7 +28,7 @@ def score(gold: str, answer: str, tolerance: float = TOLERANCE) -> dict[str, Any
         ``numeric``: whether the number is right, None where the gold answer gives none.
     """
     return {
-        "exact": bare_words(gold) == bare_words(answer),
+        "exact": _bare_words(gold) == _bare_words(answer),
         "overlap": overlap(gold, answer),
         "numeric": numeric(gold, answer, tolerance),
     }
@@ -50,15 +50,15 @@ def numeric(gold: str, answer: str, tolerance: float = TOLERANCE) -> bool | None
 
 def overlap(one: str, other: str) -> float:
     """F1 of the words that two texts have in common, counted as often as both have them."""
-    first, second = bare_words(one), bare_words(other)
+    first, second = _bare_words(one), _bare_words(other)
     if not first or not second:
         return float(first == second)
     common = (Counter(first) & Counter(second)).total()
     return 2 * common / (len(first) + len(second))
 
 
-def bare_words(text: str) -> list[str]:
-    """The words of a text in lower case, without marks and articles."""
+def _bare_words(text: str) -> list[str]:
+    """The words of a text in lower case, without marks and articles, as SQuAD counts them."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     words = re.findall(r"\d+(?:\.\d+)?|[^\W\d_]+", plain)
     return [word for word in words if word not in _ARTICLES]
