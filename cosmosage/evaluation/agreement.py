@@ -2,16 +2,16 @@
 
 An answer that a model knows comes back in other words; one that it makes up comes back with
 another content (Farquhar et al., Nature 630, 625, 2024, who ask a second model which answers mean
-the same). Here numbers decide where there are any, and otherwise the words that the answers have
-beyond the question: that needs no second model, and takes a paraphrase without a word in common for
-a difference.
+the same). Here numbers of one kind decide where both answers give some, and otherwise the words
+that they have beyond the question: that needs no second model, and takes a paraphrase without a
+word in common for a difference.
 """
 
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from cosmosage.evaluation.quantities import quantities
+from cosmosage.evaluation.quantities import Quantity, beyond, quantities
 from cosmosage.retrieval import words
 
 ALIKE = 0.5
@@ -34,17 +34,42 @@ def abstains(answer: str) -> bool:
 
 
 def same_meaning(question: str, one: str, other: str) -> bool:
-    """Whether two answers to a question say the same, as far as numbers and words tell."""
+    """Whether two answers to a question say the same, as far as numbers and words tell.
+
+    Numbers of the question's do not count. Those with a unit are compared with those of the same
+    physical kind; where there are none, those without a unit with one another.
+    """
     if abstains(one) or abstains(other):
         return abstains(one) and abstains(other)
-    first, second = (next(quantities(text), None) for text in (one, other))
-    if first is not None and second is not None:
-        return first.matches(second)
+    first, second = (beyond(question, text) for text in (one, other))
+    for bare in (False, True):
+        mine = _shared(first, second, bare)
+        yours = _shared(second, first, bare)
+        if mine:
+            return _covers(mine, yours) and _covers(yours, mine)
     asked = set(words(question))
     told = [set(words(text)) - asked for text in (one, other)]
-    if not told[0] or not told[1]:
-        return told[0] == told[1]
+    if not told[0] and not told[1]:  # both only repeat the question: the same of it?
+        first, second = list(quantities(one)), list(quantities(other))
+        return _covers(first, second) and _covers(second, first)
     return 2 * len(told[0] & told[1]) / (len(told[0]) + len(told[1])) >= ALIKE
+
+
+def _shared(some: list[Quantity], others: list[Quantity], bare: bool) -> list[Quantity]:
+    """Numbers, with a unit or bare ones, of whose kind the others have one, too."""
+    return [
+        each
+        for each in some
+        if (each.unit is None) is bare and any(each.like(other) for other in others)
+    ]
+
+
+def _covers(some: list[Quantity], others: list[Quantity]) -> bool:
+    """Whether each of the others is among some."""
+    return all(
+        any(each.matches(other) and other.matches(each) for each in some)
+        for other in others
+    )
 
 
 def agreement(question: str, answers: Sequence[str]) -> dict[str, Any]:

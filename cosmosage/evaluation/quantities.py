@@ -201,6 +201,16 @@ def _joint(plain: str, first: "_Read", second: "_Read") -> str:
     return "or" if _OR.fullmatch(between) else ""
 
 
+def beyond(question: str, text: str) -> list[Quantity]:
+    """The numbers of a text that do not only repeat those of a question."""
+    asked = list(quantities(question))
+    return [
+        each
+        for each in quantities(text)
+        if not any(other.matches(each, 1e-9) for other in asked)
+    ]
+
+
 def _plain(text: str) -> str:
     """TeX's ways, and typography's, to write numbers and units as plain signs."""
     for pattern, put in _PLAIN:
