@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from cosmosage import documents, evaluation, models
+from cosmosage.evaluation.choices import MEASURES
 
 CHECKED = 40
 """Questions that lm-eval is asked too: it reads each prompt once for every choice."""
@@ -57,7 +58,7 @@ def main() -> None:
     clock, cpu = time.perf_counter(), time.process_time()
     figure = evaluation.multiple_choice(model, tokenizer, questions)
     clock, cpu = time.perf_counter() - clock, time.process_time() - cpu
-    for name in ("accuracy", "accuracy_normalised"):
+    for name in MEASURES:
         low, high = figure[f"{name}_interval"]
         print(f"{name:22} {figure[name]:.3f} [{low:.3f}, {high:.3f}]")
     print(f"{'majority':22} {figure['majority']:.3f}")

@@ -269,8 +269,15 @@ def complete(
     drawn = (
         {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    on_card = model.device.type == "cuda"
+    # this card's chance alone: torch's own ways save and seed those of all others, too
+    with torch.random.fork_rng([model.device] if on_card else []):
+        chance = (
+            torch.cuda.default_generators[model.device.index]
+            if on_card
+            else torch.default_generator
+        )
+        chance.manual_seed(seed)
         out = model.generate(
             input_ids=batch["input_ids"],
             attention_mask=batch["attention_mask"],

@@ -5,6 +5,7 @@ import pytest
 from cosmosage.evaluation.agreement import abstains, agreement, same_meaning
 
 AGE = "How old is the universe?"
+FAR = "How large is the sound horizon at z = 1060?"
 SOUND = "Why do the baryons decouple later than the photons?"
 
 
@@ -26,6 +27,17 @@ SOUND = "Why do the baryons decouple later than the photons?"
             "Helium stays ionised until the drag epoch ends",
             False,
         ),
+        # numbers of one kind are compared, and none of the question's
+        (FAR, "At z = 1060 it is 147 Mpc", "147 Mpc", True),
+        (FAR, "At z = 1060 it is 147 Mpc", "At z = 1060 it is 100 Mpc", False),
+        (FAR, "With w = -1 it is 147 Mpc", "It is 0.147 Gpc, the 3rd", True),
+        (FAR, "100 Mpc or 147 Mpc", "147 Mpc", False),
+        (FAR, "147 Mpc", "147", True),
+        (FAR, "147 Mpc", "10 million years", False),
+        ("Is it 3 ohm or 6 ohm?", "3 ohm", "6 ohm", False),
+        ("Is it 3 ohm or 6 ohm?", "3 ohm", "It is 3 ohm", True),
+        # plurals and function words tell nothing apart
+        (SOUND, "Photons outnumber protons", "The photon outnumbers a proton", True),
         (SOUND, "I do not know.", "The passages do not hold the answer.", True),
         (SOUND, "I do not know.", "Helium stays ionised.", False),
     ],
@@ -48,4 +60,4 @@ def test_the_largest_group_speaks():
 
 def test_silence():
     assert abstains(" ... ") and abstains("This cannot be determined.")
-    assert not abstains("The density is not negative.")
+    assert not abstains("The density is not negative.") and not abstains("No.")

@@ -137,6 +137,22 @@ def test_the_figures_as_counted_by_hand():
     )
 
 
+@pytest.mark.parametrize(
+    "gold, said, right",
+    [
+        ("147 Mpc", "At z = 1060 it is 147 Mpc", True),
+        ("147 Mpc", "147 Mpc or 150 Mpc", False),
+        ("147 Mpc", "147", False),
+        ("147 Mpc", "I do not know whether it is 147 Mpc", False),
+        ("As far as the baryons flow", "As the baryons flow", True),
+    ],
+)
+def test_a_number_decides_what_is_right_where_there_is_one(gold, said, right):
+    line = line_of(gold, said, said, said)
+    assert line["right"] is line["agreed_right"] is right
+    assert line["numeric"] in (right, None)
+
+
 def test_where_nothing_can_be_told_apart_there_is_no_area():
     figures = asking.summarise_asked([line_of("10 Mpc", "10 Mpc", "10 Mpc")] * 4)
     assert figures["auroc"] is None and figures["right"] == 1

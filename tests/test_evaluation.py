@@ -1,5 +1,5 @@
-"""The measures against the model's own loss and a naive scorer; the statistics against
-published values and counts by hand; the files against kills and changes."""
+"""The measures against the model's own loss and a naive scorer; the files against kills and
+changes."""
 
 import json
 import math
@@ -18,7 +18,6 @@ from cosmosage.evaluation import (
     losses,
     multiple_choice,
     name_models,
-    statistics,
 )
 from cosmosage.evaluation.__main__ import comparison, main, table
 from cosmosage.evaluation.texts import windows
@@ -233,116 +232,6 @@ GOOD = {"id": "a", "question": "Why?", "choices": ["yes", "no"], "answer": 0}
 def test_questions_that_cannot_be_asked(loaded, asked, words):
     with pytest.raises(ValueError, match=words):
         multiple_choice(*loaded, asked)
-
-
-# statistics
-
-
-@pytest.mark.parametrize(
-    "right, n, low, high",
-    [  # Newcombe, Statistics in Medicine 17, 857 (1998), table I, method 3
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_wilson(right, n, low, high):
-    assert statistics.wilson(right, n) == pytest.approx((low, high), abs=5e-5)
-
-
-def test_wilson_is_symmetric_and_refuses_nothing():
-    low, high = statistics.wilson(29, 29)
-    assert (1 - high, 1 - low) == pytest.approx(statistics.wilson(0, 29), abs=1e-12)
-    with pytest.raises(ValueError):
-        statistics.wilson(0, 0)
-
-
-@pytest.mark.parametrize(
-    "gained, lost, p",
-    [
-        (0, 0, 1.0),
-        (5, 0, 2 / 32),
-        (0, 6, 2 / 64),
-        (2, 8, 2 * (1 + 10 + 45) / 1024),
-        (5, 5, 1.0),
-        (1000, 900, 0.0231),  # normal with continuity: z = 99 / sqrt(1900)
-    ],
-)
-def test_mcnemar(gained, lost, p):
-    assert statistics.mcnemar(gained, lost) == pytest.approx(p, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    "counts, low, high",
-    [
-        ((36, 12, 2, 0), 0.0569, 0.3404),  # printed by Newcombe (1998), method 10
-        # by hand, phi being 0: differences from Wilson's ends, added in quadrature
-        ((53, 1, 0, 0), -0.0496, 0.0977),
-        ((54, 0, 0, 0), -0.0664, 0.0664),
-        ((0, 30, 0, 0), 0.8395, 1.0),  # 1 - sqrt(2) z^2 / (30 + z^2)
-    ],
-)
-def test_paired_difference(counts, low, high):
-    assert statistics.paired_difference(*counts) == pytest.approx((low, high), abs=1e-4)
-
-
-def test_smallest_difference():
-    # Connor's sample size at .10 and a fifth discordant, by hand: 154.6
-    assert statistics.smallest_difference(155, 0.2) == pytest.approx(0.1, abs=3e-4)
-    assert 0.118 < statistics.smallest_difference(152, 0.3) < 0.124
-    assert 0.034 < statistics.smallest_difference(1296, 0.2) < 0.036
-    assert statistics.smallest_difference(3, 0.2) == 1.0
-
-
-def test_smallest_difference_is_seen_four_times_in_five():
-    random, n, share = np.random.default_rng(1), 400, 0.25
-    least = statistics.smallest_difference(n, share)
-    chances = [(share + least) / 2, (share - least) / 2, 1 - share]
-    found = [
-        statistics.mcnemar(int(gained), int(lost)) < 0.05
-        for gained, lost, _ in random.multinomial(n, chances, size=2000)
-    ]
-    assert np.mean(found) == pytest.approx(0.78, abs=0.04)  # exact is a little careful
-
-
-def test_holm():
-    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx(
-        [0.03, 0.06, 0.06, 0.02]
-    )
-
-
-def test_the_bootstrap_agrees_with_the_normal_interval():
-    random = np.random.default_rng(2)
-    values = random.normal(3.0, 1.0, (400, 1))
-    drawn = statistics.bootstrap([str(i) for i in range(400)], values)[:, 0] / 400
-    low, high = statistics.interval(drawn)
-    half = 1.96 * values.std() / 20
-    assert (low, high) == pytest.approx(
-        (values.mean() - half, values.mean() + half), abs=0.02
-    )
-    # each value ten times in one cluster says no more than once
-    tenfold = statistics.bootstrap(
-        [str(i) for i in range(400) for _ in range(10)], np.repeat(values, 10, axis=0)
-    )
-    assert statistics.interval(tenfold[:, 0] / 4000) == pytest.approx(
-        (low, high), abs=0.02
-    )
-
-
-@pytest.mark.parametrize(
-    "identifier, name",
-    [
-        ("arxiv:2407.04420v12", "arxiv:2407.04420"),
-        ("arxiv:astro-ph/9901001v1", "arxiv:astro-ph/9901001"),
-        ("book:sky#12", "book:sky"),
-        ("book:dover", "book:dover"),
-        ("line 3", "line 3"),
-        ("v2", "v2"),
-    ],
-)
-def test_clusters(identifier, name):
-    assert statistics.cluster(identifier) == name
 
 
 # evaluate, compare, command

@@ -1,4 +1,4 @@
-"""Intervals and tests against scipy and statsmodels."""
+"""Intervals and tests against scipy, statsmodels, published values and counts by hand."""
 
 import numpy as np
 import pytest
@@ -14,6 +14,12 @@ from cosmosage.evaluation import statistics
 def test_wilson_is_statsmodels(right, n):
     oracle = proportion_confint(right, n, method="wilson")
     assert statistics.wilson(right, n) == pytest.approx(oracle, abs=1e-12)
+
+
+@pytest.mark.parametrize("right, n", [(0, 0), (-1, 4), (5, 4)])
+def test_wilson_of_what_is_no_share_is_refused(right, n):
+    with pytest.raises(ValueError, match="no share"):
+        statistics.wilson(right, n)
 
 
 @pytest.mark.parametrize("gained, lost", [(0, 0), (5, 0), (3, 9), (40, 61), (120, 80)])
@@ -62,3 +68,69 @@ def test_the_interval_of_a_mean_is_students():
     values = np.random.default_rng(1).normal(2, 1, 8)
     oracle = scipy.stats.t.interval(0.95, 7, values.mean(), scipy.stats.sem(values))
     assert statistics.mean_interval(values) == pytest.approx(oracle)
+
+
+@pytest.mark.parametrize(
+    "counts, low, high",
+    [
+        ((36, 12, 2, 0), 0.0569, 0.3404),  # printed by Newcombe (1998), method 10
+        # by hand, phi being 0: differences from Wilson's ends, added in quadrature
+        ((53, 1, 0, 0), -0.0496, 0.0977),
+        ((54, 0, 0, 0), -0.0664, 0.0664),
+        ((0, 30, 0, 0), 0.8395, 1.0),  # 1 - sqrt(2) z^2 / (30 + z^2)
+    ],
+)
+def test_paired_difference(counts, low, high):
+    assert statistics.paired_difference(*counts) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_smallest_difference():
+    # Connor's sample size at .10 and a fifth discordant, by hand: 154.6
+    assert statistics.smallest_difference(155, 0.2) == pytest.approx(0.1, abs=3e-4)
+    assert 0.118 < statistics.smallest_difference(152, 0.3) < 0.124
+    assert 0.034 < statistics.smallest_difference(1296, 0.2) < 0.036
+    assert statistics.smallest_difference(3, 0.2) == 1.0
+
+
+def test_smallest_difference_is_seen_four_times_in_five():
+    random, n, share = np.random.default_rng(1), 400, 0.25
+    least = statistics.smallest_difference(n, share)
+    chances = [(share + least) / 2, (share - least) / 2, 1 - share]
+    found = [
+        statistics.mcnemar(int(gained), int(lost)) < 0.05
+        for gained, lost, _ in random.multinomial(n, chances, size=2000)
+    ]
+    assert np.mean(found) == pytest.approx(0.78, abs=0.04)  # exact is a little careful
+
+
+def test_the_bootstrap_agrees_with_the_normal_interval():
+    random = np.random.default_rng(2)
+    values = random.normal(3.0, 1.0, (400, 1))
+    drawn = statistics.bootstrap([str(i) for i in range(400)], values)[:, 0] / 400
+    low, high = statistics.interval(drawn)
+    half = 1.96 * values.std() / 20
+    assert (low, high) == pytest.approx(
+        (values.mean() - half, values.mean() + half), abs=0.02
+    )
+    # each value ten times in one cluster says no more than once
+    tenfold = statistics.bootstrap(
+        [str(i) for i in range(400) for _ in range(10)], np.repeat(values, 10, axis=0)
+    )
+    assert statistics.interval(tenfold[:, 0] / 4000) == pytest.approx(
+        (low, high), abs=0.02
+    )
+
+
+@pytest.mark.parametrize(
+    "identifier, name",
+    [
+        ("arxiv:2407.04420v12", "arxiv:2407.04420"),
+        ("arxiv:astro-ph/9901001v1", "arxiv:astro-ph/9901001"),
+        ("book:sky#12", "book:sky"),
+        ("book:dover", "book:dover"),
+        ("line 3", "line 3"),
+        ("v2", "v2"),
+    ],
+)
+def test_clusters(identifier, name):
+    assert statistics.cluster(identifier) == name

@@ -2,28 +2,20 @@
 
 An answer that a model knows comes back in other words; one that it makes up comes back with
 another content (Farquhar et al., Nature 630, 625, 2024, who ask a second model which answers mean
-the same). Here numbers decide where there are any, and otherwise the words that the answers have
-beyond the question: that needs no second model, and takes a paraphrase without a word in common for
-a difference.
+the same). Here numbers of one kind decide where both answers give some, and otherwise the words
+that they have beyond the question: that needs no second model, and takes a paraphrase without a
+word in common for a difference.
 """
 
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from cosmosage.evaluation.quantities import quantities
-from cosmosage.evaluation.written import bare_words
+from cosmosage.evaluation.quantities import Quantity, beyond, quantities
+from cosmosage.retrieval import words
 
 ALIKE = 0.5
 """F1 of the words beyond the question from which on two answers mean the same."""
-
-_COMMON = set(
-    "of in on at to by for from with and or is are was were be been it its this that these those "
-    "as which what who how why when where not no than then so if but there their they we you i "
-    "about can could may might will would do does did has have had into over under more most "
-    "very also such because".split()
-)
-"""Words that say little of what an answer says."""
 
 _ABSTAINS = re.compile(
     r"\b(?:i|we) (?:do not|don't|cannot|can't|am not able to|are not able to) "
@@ -36,24 +28,48 @@ _ABSTAINS = re.compile(
 
 def abstains(answer: str) -> bool:
     """Whether an answer says that it gives none; one without words is none either."""
-    return not bare_words(answer) or bool(_ABSTAINS.search(answer.replace("’", "'")))
+    return not re.search(r"\w", answer) or bool(
+        _ABSTAINS.search(answer.replace("’", "'"))
+    )
 
 
 def same_meaning(question: str, one: str, other: str) -> bool:
-    """Whether two answers to a question say the same, as far as numbers and words tell."""
+    """Whether two answers to a question say the same, as far as numbers and words tell.
+
+    Numbers of the question's do not count. Those with a unit are compared with those of the same
+    physical kind; where there are none, those without a unit with one another.
+    """
     if abstains(one) or abstains(other):
         return abstains(one) and abstains(other)
-    first, second = (next(quantities(text), None) for text in (one, other))
-    if first is not None and second is not None:
-        return first.matches(second)
-    asked = set(bare_words(question)) | _COMMON
-    told = [
-        {word for word in bare_words(text) if word not in asked}
-        for text in (one, other)
-    ]
-    if not told[0] or not told[1]:
-        return told[0] == told[1]
+    first, second = (beyond(question, text) for text in (one, other))
+    for bare in (False, True):
+        mine = _shared(first, second, bare)
+        yours = _shared(second, first, bare)
+        if mine:
+            return _covers(mine, yours) and _covers(yours, mine)
+    asked = set(words(question))
+    told = [set(words(text)) - asked for text in (one, other)]
+    if not told[0] and not told[1]:  # both only repeat the question: the same of it?
+        first, second = list(quantities(one)), list(quantities(other))
+        return _covers(first, second) and _covers(second, first)
     return 2 * len(told[0] & told[1]) / (len(told[0]) + len(told[1])) >= ALIKE
+
+
+def _shared(some: list[Quantity], others: list[Quantity], bare: bool) -> list[Quantity]:
+    """Numbers, with a unit or bare ones, of whose kind the others have one, too."""
+    return [
+        each
+        for each in some
+        if (each.unit is None) is bare and any(each.like(other) for other in others)
+    ]
+
+
+def _covers(some: list[Quantity], others: list[Quantity]) -> bool:
+    """Whether each of the others is among some."""
+    return all(
+        any(each.matches(other) and other.matches(each) for each in some)
+        for other in others
+    )
 
 
 def agreement(question: str, answers: Sequence[str]) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 Each question is asked once for the likeliest answer, and several times more with chance in it: what
 comes back in other words is held for known, what comes back as something else for made up. Whether
-that holds for a model is measured, and said as it comes out. Right and wrong are told by numbers
-with units and by words (``agreement.same_meaning``), which takes some right answers for wrong; a
-judge (``judge``) may be asked instead.
+that holds for a model is measured, and said as it comes out. Where the gold answer has a number,
+that decides what is right (``written.numeric``), and else words do (``agreement.same_meaning``);
+this takes some right answers for wrong, and a right number in a wrong sentence for right. A judge
+(``judge``) may be asked instead.
 """
 
 import gc
@@ -24,11 +25,14 @@ from cosmosage.evaluation.confidence import auroc, reliability, risk_coverage
 from cosmosage.evaluation.judge import Judge, corrected
 from cosmosage.evaluation.questions import named, read_questions
 from cosmosage.evaluation.saves import in_chunks
-from cosmosage.evaluation.written import score
+from cosmosage.evaluation.written import numeric, score
 
 TEMPERATURE = 0.7
 """Of the answers with chance in them: enough to let a model that guesses guess otherwise."""
 _AT_ONCE = 16  # answers that are written together
+_FORMAT = (
+    2  # raise it when a line's fields change, or what is right: it is then asked anew
+)
 
 
 def ask(
@@ -72,7 +76,7 @@ def ask(
     for name, (path, passages) in ways.items():
         file, mark = out / f"{name}.asked.jsonl", out / f".{name}.asked.done.json"
         key = fingerprint(
-            *(str(path), rooms_models.portrait(path), Path(questions)),
+            *(_FORMAT, str(path), rooms_models.portrait(path), Path(questions)),
             *(
                 passages and passages / "done.json",
                 samples,
@@ -154,7 +158,7 @@ def judged_line(
         "answer": answer,
         "right": _right(record["question"], gold, answer),
         "abstained": abstains(answer),
-        **(score(gold, answer) if gold else {}),
+        **(score(record["question"], gold, answer) if gold else {}),
         "samples": several,
     }
     if several:
@@ -172,8 +176,11 @@ def gold_of(record: dict[str, Any]) -> str | None:
 
 
 def _right(question: str, gold: str | None, answer: str) -> bool:
-    """Of a question without an answer it is right to give none."""
-    return abstains(answer) if gold is None else same_meaning(question, gold, answer)
+    """By the number, where there is one; where there is no answer, to give none is right."""
+    if gold is None:
+        return abstains(answer)
+    number = numeric(question, gold, answer)
+    return same_meaning(question, gold, answer) if number is None else number
 
 
 def summarise_asked(given: list[dict[str, Any]]) -> dict[str, Any]:

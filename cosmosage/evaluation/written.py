@@ -9,18 +9,22 @@ import unicodedata
 from collections import Counter
 from typing import Any
 
-from cosmosage.evaluation.quantities import TOLERANCE, Quantity, quantities
+from cosmosage.evaluation.agreement import abstains
+from cosmosage.evaluation.quantities import beyond, quantities
 
 _ARTICLES = {"a", "an", "the"}
+_SAME = 0.01
+"""Relative: how far two numbers of one answer may differ that give one value twice, rounded or in
+another unit ("13.8 billion years, or 13.79 Gyr")."""
 
 
-def score(gold: str, answer: str, tolerance: float = TOLERANCE) -> dict[str, Any]:
+def score(question: str, gold: str, answer: str) -> dict[str, Any]:
     """Hold an answer against the gold one.
 
     Args:
+        question: what was asked; its numbers in an answer are no answer.
         gold: as it should be.
         answer: as it was written.
-        tolerance: of numbers, relative.
 
     Returns:
         ``exact``: whether the words are the same, without case, marks and articles (SQuAD's rule,
@@ -28,37 +32,50 @@ def score(gold: str, answer: str, tolerance: float = TOLERANCE) -> dict[str, Any
         ``numeric``: whether the number is right, None where the gold answer gives none.
     """
     return {
-        "exact": bare_words(gold) == bare_words(answer),
+        "exact": _bare_words(gold) == _bare_words(answer),
         "overlap": overlap(gold, answer),
-        "numeric": numeric(gold, answer, tolerance),
+        "numeric": numeric(question, gold, answer),
     }
 
 
-def numeric(gold: str, answer: str, tolerance: float = TOLERANCE) -> bool | None:
-    """Whether an answer gives the first number of the gold answer, in whatever unit.
+def numeric(question: str, gold: str, answer: str) -> bool | None:
+    """Whether an answer gives the first number of the gold answer, in whatever unit, and no other.
 
-    The first number of the same kind counts, so that an answer that names many is not right by
-    luck. None where the gold answer has no number.
+    Only numbers of the same physical kind are looked at, and none that repeats the question's. An
+    answer that names two values of the kind ("147 Mpc or 150 Mpc") is wrong, for it would be right
+    by luck, unless the gold one names both; so is one that says that it does not know. A number
+    without a unit is none where the gold answer has one. None where the gold answer has no number.
     """
-    wanted = next(quantities(gold), None)
-    if wanted is None:
+    wanted = list(quantities(gold))
+    if not wanted:
         return None
-    told = (q for q in quantities(answer) if wanted.told(q) is not None)
-    first: Quantity | None = next(told, None)
-    return first is not None and wanted.matches(first, tolerance)
+    if abstains(answer):
+        return False
+    told = list(quantities(answer))
+    if new := beyond(
+        question, gold
+    ):  # else the question gives the numbers to choose from
+        wanted, told = new, beyond(question, answer)
+    first = wanted[0]
+    wanted = [each for each in wanted if first.like(each)]
+    told = [each for each in told if first.like(each)]
+    return any(first.matches(each) for each in told) and (
+        all(told[0].matches(each, _SAME) for each in told)
+        or all(any(each.matches(other, _SAME) for each in wanted) for other in told)
+    )
 
 
 def overlap(one: str, other: str) -> float:
     """F1 of the words that two texts have in common, counted as often as both have them."""
-    first, second = bare_words(one), bare_words(other)
+    first, second = _bare_words(one), _bare_words(other)
     if not first or not second:
         return float(first == second)
     common = (Counter(first) & Counter(second)).total()
     return 2 * common / (len(first) + len(second))
 
 
-def bare_words(text: str) -> list[str]:
-    """The words of a text in lower case, without marks and articles."""
+def _bare_words(text: str) -> list[str]:
+    """The words of a text in lower case, without marks and articles, as SQuAD counts them."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     words = re.findall(r"\d+(?:\.\d+)?|[^\W\d_]+", plain)
     return [word for word in words if word not in _ARTICLES]
