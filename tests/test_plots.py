@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 
 from cosmosage import plots
 from cosmosage.documents import write_jsonl
+from cosmosage.plots import training
 
 
 def test_a_live_plot_is_drawn_anew_in_its_place(tmp_path, monkeypatch):
@@ -21,7 +22,7 @@ def test_a_live_plot_is_drawn_anew_in_its_place(tmp_path, monkeypatch):
         shown.append(("first", figure))
         return Handle()
 
-    monkeypatch.setattr(plots, "display", display)
+    monkeypatch.setattr(training, "display", display)
     open_before = plt.get_fignums()
     watch = plots.live(plots.loss)
     write_jsonl(tmp_path / "metrics.jsonl", [{"tokens": 8, "loss": 2.0}])

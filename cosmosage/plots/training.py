@@ -1,0 +1,115 @@
+"""Pictures of trainings: while they run, of the rates that were tried, and of sweeps."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import DisplayHandle, display
+from matplotlib.axes import Axes
+
+from cosmosage.documents import read_jsonl
+from cosmosage.plots.style import BLUE, GREY, ORANGE, axes
+
+
+def loss(folder: Path, ax: Axes | None = None) -> Axes:
+    """The loss in training and on the validation rows, against tokens read."""
+    ax = axes(ax)
+    steps = list(read_jsonl(folder / "metrics.jsonl"))
+    read = [step["tokens"] for step in steps]
+    ax.plot(
+        read, [s["loss"] for s in steps], color=BLUE, lw=1, alpha=0.8, label="training"
+    )
+    if (folder / "validation.jsonl").is_file():
+        held_out = list(read_jsonl(folder / "validation.jsonl"))
+        ax.plot(
+            [point["tokens"] for point in held_out],
+            [point["loss"] for point in held_out],
+            "o--",
+            color=ORANGE,
+            label="validation",
+        )
+    ax.set(xlabel="tokens read", ylabel="loss / nats per token")
+    ax.legend(frameon=False)
+    return ax
+
+
+def rates(lines: Sequence[dict[str, float]], ax: Axes | None = None) -> Axes:
+    """What the loss gains as the learning rate grows from step to step, and a rate below the best.
+
+    Where the smoothed loss is least the rate is about to throw the model off; a tenth of it is a
+    usual first choice.
+
+    Args:
+        lines: what ``fine_tune.rate_range`` gave.
+    """
+    ax = axes(ax)
+    tried = [line["learning_rate"] for line in lines]
+    changes = [line["change"] for line in lines]
+    ax.plot(tried, changes, ".", color=GREY, label="a step")
+    smoothed = [line["smoothed"] for line in lines]
+    ax.plot(tried, smoothed, color=BLUE, label="smoothed")
+    choice = tried[int(np.argmin(smoothed))] / 10
+    ax.axvline(
+        choice, color=ORANGE, ls="--", label=f"{choice:.1e}: a tenth of the best"
+    )
+    ylabel = "loss against the base / nats per token"
+    ax.set(xscale="log", xlabel="learning rate", ylabel=ylabel)
+    ax.legend(frameon=False)
+    return ax
+
+
+def sweep(result: dict[str, Any], ax: Axes | None = None) -> Axes:
+    """The trials of a sweep by their rate, beside what luck does.
+
+    Args:
+        result: what ``sweeps.sweep`` gave.
+    """
+    ax = axes(ax)
+    if result["first"]:
+        low, high = min(result["first"]), max(result["first"])
+        ax.axhspan(low, high, color=GREY, alpha=0.2, lw=0)
+        label = f"first trial, {len(result['first'])} other seeds"
+        ax.plot([], [], color=GREY, alpha=0.4, lw=6, label=label)
+    trials = [t for t in result["trials"] if t["bits_per_byte"] is not None]
+    for pruned, label in ((False, "to the end"), (True, "pruned")):
+        some = [trial for trial in trials if trial["pruned"] == pruned]
+        ax.scatter(
+            [trial["values"]["learning_rate"] for trial in some],
+            [trial["bits_per_byte"] for trial in some],
+            facecolors="none" if pruned else BLUE,
+            edgecolors=GREY if pruned else BLUE,
+            label=label,
+        )
+    rate = result["winner"]["learning_rate"]
+    if result["again"]:
+        ax.scatter(
+            [rate] * len(result["again"]),
+            result["again"],
+            marker="x",
+            color=ORANGE,
+            label="winner, the same seeds",
+        )
+    ax.set(xscale="log", xlabel="learning rate", ylabel="bits per byte")
+    ax.legend(frameon=False)
+    return ax
+
+
+def live(draw: Callable[[Path], Axes]) -> Callable[[Path], None]:
+    """A plot of a folder that is drawn anew in its place in the cell, whenever it is asked for.
+
+    Args:
+        draw: of the folder: ``loss``.
+    """
+    shown: list[DisplayHandle] = []
+
+    def show(folder: Path) -> None:
+        figure = draw(folder).figure
+        plt.close(figure)  # or the cell would show it once more at its end
+        if shown:
+            shown[0].update(figure)
+        else:
+            shown.append(display(figure, display_id=True))
+
+    return show
