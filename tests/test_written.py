@@ -24,6 +24,7 @@ from cosmosage.evaluation.quantities import Quantity, quantities
         ("at z = 1060 as the drag ends", 1060, None),
         ("$10^{12}\\,M_\\odot$", 10, None),
         ("4 ohm", 4, "Ohm"),
+        ("it was 5 ... or 6", 5, None),
     ],
 )
 def test_a_number_and_its_unit(text, value, unit):

@@ -157,7 +157,7 @@ def _unit(text: str, place: int) -> tuple[str | None, int]:
 
 def _known(words: str) -> str | None:
     """The unit that some words name, as astropy writes it."""
-    if words.split()[0] in _NO_UNITS:
+    if not words or words.split()[0] in _NO_UNITS:  # none: "5 ..."
         return None
     words = " ".join(
         _WORDS.get(word, word) for word in _WORDS.get(words, words).split()
