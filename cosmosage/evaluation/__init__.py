@@ -26,7 +26,7 @@ from cosmosage.documents import (
     write_json,
     write_jsonl,
 )
-from cosmosage.evaluation.comparison import compare
+from cosmosage.evaluation.comparison import compare, compare_runs
 from cosmosage.evaluation.choices import (
     answers,
     gold_answers,
@@ -50,6 +50,7 @@ __all__ = [
     "TextLoss",
     "bits_per_byte",
     "compare",
+    "compare_runs",
     "evaluate",
     "losses",
     "multiple_choice",

@@ -7,9 +7,19 @@ drawn open and grey, so that it cannot be taken for a gain.
 
 from cosmosage.plots.books import ROWS, STATUSES, biopsies, statuses
 from cosmosage.plots.corpus import funnel, lengths, papers, passages, shares
-from cosmosage.plots.evaluation import chunkings, differences, measure
-from cosmosage.plots.style import BLUE, GREY, ORANGE, SOURCES, axes
-from cosmosage.plots.training import live, loss, rates, sweep
+from cosmosage.plots.evaluation import (
+    chunkings,
+    differences,
+    discrimination,
+    measure,
+    reliability,
+    risk_coverage,
+    too_few,
+    trade,
+    traded,
+)
+from cosmosage.plots.style import BLUE, GREY, ORANGE, SOURCES, axes, png
+from cosmosage.plots.training import bits, live, loss, rates, sweep
 
 __all__ = [
     "BLUE",
@@ -20,8 +30,10 @@ __all__ = [
     "STATUSES",
     "axes",
     "biopsies",
+    "bits",
     "chunkings",
     "differences",
+    "discrimination",
     "funnel",
     "lengths",
     "live",
@@ -29,8 +41,14 @@ __all__ = [
     "measure",
     "papers",
     "passages",
+    "png",
     "rates",
+    "reliability",
+    "risk_coverage",
     "shares",
     "statuses",
     "sweep",
+    "too_few",
+    "trade",
+    "traded",
 ]

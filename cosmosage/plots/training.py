@@ -8,9 +8,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import DisplayHandle, display
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from cosmosage.documents import read_jsonl
-from cosmosage.plots.style import BLUE, GREY, ORANGE, axes
+from cosmosage.documents import read_json, read_jsonl
+from cosmosage.plots.style import BLUE, GREY, LINES, ORANGE, axes
 
 
 def loss(folder: Path, ax: Axes | None = None) -> Axes:
@@ -32,6 +33,48 @@ def loss(folder: Path, ax: Axes | None = None) -> Axes:
         )
     ax.set(xlabel="tokens read", ylabel="loss / nats per token")
     ax.legend(frameon=False)
+    return ax
+
+
+def bits(folder: Path, ax: Axes | None = None) -> Axes:
+    """Bits per byte of the validation rows, of all and by source, and which weights were kept.
+
+    Args:
+        folder: of a training, with ``validation.jsonl`` and ``settings.json``.
+    """
+    ax = axes(ax)
+    measured = list(read_jsonl(folder / "validation.jsonl"))
+    read = [point["tokens"] for point in measured]
+    every = [point["bits_per_byte"] for point in measured]
+    patient = read_json(folder / "settings.json")["patience"]
+    kept = measured[-1]
+    if (
+        patient
+    ):  # the rule by which training chooses: the least loss, the first of equals
+        kept = min(measured, key=lambda point: point["loss"])
+    sources = measured[0]["sources"]
+    for place, name in enumerate(sources if len(sources) > 1 else (), start=1):
+        values = [point["sources"][name] for point in measured]
+        style = LINES[place % len(LINES)]
+        ax.plot(read, values, **style, ms=4, lw=1, label=name or "no source")
+    ax.plot(read, every, **LINES[0], ms=5, lw=2, label="all")
+    ax.axhline(every[0], color="black", ls=(0, (1, 3)), lw=1, label="base, all")
+    why = "least loss" if patient else "last"
+    ax.plot(
+        kept["tokens"],
+        kept["bits_per_byte"],
+        "o",
+        ms=13,
+        mfc="none",
+        mec="black",
+        mew=1.5,
+        ls="",
+        label=f"kept: step {kept['step']}, the {why}",
+    )
+    ax.set(xlabel="tokens learnt", ylabel="validation rows / bits per byte")
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
     return ax
 
 
