@@ -16,12 +16,12 @@ ROOMS = (
     "documents downloads listing packages similar oai search sources bulk children latex "
     "books convert corpus importing settings schedule models tokens cards attention loss optimiser "
     "adapters checkpoints progress validation ledger tracing planner sweeps retrieval assistant "
-    "evaluation server plots report views notebooks"
+    "evaluation server plots report views runs notebooks"
 ).split()
 """In the order in which data flows: a room imports only rooms before it."""
 HOLD_A_MODEL = set(
     "tokens models cards attention loss optimiser adapters checkpoints progress validation "
-    "tracing planner evaluation assistant server".split()
+    "tracing planner evaluation assistant server runs".split()
 )
 NOTEBOOKS = ["cosmosage.ipynb", "textbooks.ipynb"]
 
