@@ -5,8 +5,6 @@ to look at: a table or a piece of HTML; pictures are drawn in ``cosmosage.plots`
 computed here that a figure rests on.
 """
 
-import html
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -26,6 +24,7 @@ from cosmosage.documents import (
     read_jsonl,
     whole_file,
 )
+from cosmosage.views import results, side_by_side
 
 HERE = Path(__file__).resolve().parent
 
@@ -458,53 +457,10 @@ def paper_beside(run: Run, paper: str | None = None) -> HTML:
     return HTML(report.columns(cells))
 
 
-def side_by_side(answers: Sequence[dict[str, Any]]) -> HTML:
-    """Answers of several models to the same questions, a question a row.
-
-    Args:
-        answers: ``question``, ``model``, ``answer`` of each, as ``assistant.ask_all`` gives.
-    """
-    names = list(dict.fromkeys(line["model"] for line in answers))
-    by_question: dict[str, dict[str, str]] = {}
-    for line in answers:
-        by_question.setdefault(line["question"], {})[line["model"]] = line["answer"]
-    parts = [
-        f"<p><b>{html.escape(question)}</b></p>"
-        + report.columns([(name, report.quoted(given.get(name, ""))) for name in names])
-        for question, given in by_question.items()
-    ]
-    return HTML("".join(parts))
-
-
 # --- results ----------------------------------------------------------------
 
-
-def results(compared: dict[str, Any]) -> pd.DataFrame:
-    """Base against tuned as a table: n, both figures, difference, interval, verdict.
-
-    Args:
-        compared: what ``evaluation.compare`` gave.
-    """
-    rows = []
-    for line in compared["lines"]:
-        edges = line["interval"] or ("?", "?")
-        ends = [e if isinstance(e, str) else f"{e:+.3f}" for e in edges]
-        seen = line.get("smallest_difference")
-        rows.append(
-            {
-                "set": line["set"],
-                "measure": plots.measure(line),
-                "of": line["group"].replace("_", " "),
-                "n": line["n"],
-                compared["base"]: f"{line['base']:.3f}",
-                compared["tuned"]: f"{line['tuned']:.3f}",
-                "difference": f"{line['difference']:+.3f}",
-                "95 % interval": f"{ends[0]} to {ends[1]}",
-                "n can see": f"{seen:.3f}" if seen else "",
-                "verdict": line["verdict"],
-            }
-        )
-    return views.table(rows)
+ASKED = 20
+"""Questions whose written answers the page shows; the files have them all."""
 
 
 def headlines(run: Run, compared: dict[str, Any]) -> list[str]:
@@ -518,12 +474,32 @@ def headlines(run: Run, compared: dict[str, Any]) -> list[str]:
     return lines + views.gains(compared, figures)
 
 
+def compare(names: Sequence[str]) -> HTML:
+    """Several finished runs side by side: a table here, and all of it in ``data/compare.html``.
+
+    Args:
+        names: of the runs' folders below ``data/``.
+
+    Raises:
+        ValueError: fewer than two runs.
+        FileNotFoundError: there is no such run, or it is not evaluated.
+    """
+    # pylint: disable-next=import-outside-toplevel  # it brings torch: seconds, for this alone
+    from cosmosage import runs
+
+    data = HERE / "data"
+    return runs.compare({name: data / name for name in names}, data / "compare.html")
+
+
 def write_report(
     run: Run,
     counts: dict[str, Any],
     packed: dict[str, Any],
     compared: dict[str, Any],
     answers: Sequence[dict[str, Any]],
+    asked: dict[str, dict[str, Any]] | None = None,
+    *,
+    points: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Write ``report.html`` and ``result.png``, then print where it is and the figures.
 
@@ -533,6 +509,8 @@ def write_report(
         packed: what ``tokens.pack`` gave.
         compared: what ``evaluation.compare`` gave.
         answers: what ``assistant.ask_all`` gave.
+        asked: what ``asking.ask`` gave, if it wrote into the run's ``evaluation``.
+        points: for ``plots.trade``; by default the tuned model, if a set has a margin.
     """
     lines = headlines(run, compared)
     figure, (left, right) = plt.subplots(
@@ -544,6 +522,13 @@ def write_report(
         figure.savefig(file, format="png", dpi=90)
     plt.close(figure)
     shown = report.Section
+    training = _picture(plots.loss(run.tuned), "loss against tokens")
+    if (run.tuned / "validation.jsonl").is_file():
+        training += _picture(plots.bits(run.tuned), "bits per byte by source")
+    changed = _picture(plots.differences(compared), "differences")
+    if places := points or plots.traded(compared):
+        margin = places[0].get("margin", 1.0)
+        changed += _picture(plots.trade(places, margin), "learned against forgotten")
     sections = [
         shown(
             "What the corpus holds",
@@ -553,29 +538,41 @@ def write_report(
         ),
         shown(
             "Training",
-            "Loss in training and on documents that the model does not learn from.",
-            _picture(plots.loss(run.tuned), "loss against tokens"),
+            "Loss in training, and loss and bits per byte on documents that the model does not "
+            "learn from.",
+            training,
         ),
         shown(
             "What it changed",
             "Documents that were held out, and questions that were not trained on. A difference "
-            "whose interval holds zero is inside the noise.",
-            _picture(plots.differences(compared), "differences")
-            + _html(results(compared)),
+            "whose interval holds zero is inside the noise, and so is one of several that were "
+            "looked at together if its p, which allows for their number, is not below .05 (all of "
+            "a set of texts is judged by its interval alone). Where there are too few papers to "
+            "tell, no figures could have brought it there.",
+            changed + _html(results(compared)),
         ),
         shown("Five questions", "", side_by_side(answers).data),
-        shown("Settings", "", _html(run.settings())),
     ]
+    if asked:
+        given = views.written(run / "evaluation", asked)[: ASKED * len(asked)]
+        sections.append(
+            shown(
+                "Answers in writing",
+                "Whether answers that agree when a question is asked again are right more often. "
+                "Right and wrong are told by numbers with units and by words. Below are the first "
+                f"{ASKED} questions at most.",
+                _picture(plots.reliability(asked), "agreement against right answers")
+                + _picture(plots.risk_coverage(asked), "risk over coverage")
+                + side_by_side(given, run.documents).data,
+            )
+        )
+    sections.append(shown("Settings", "", _html(run.settings())))
     path = report.write(run / "report.html", f"cosmosage: {run.name}", lines, sections)
     print("\n".join([str(path), *lines]))
 
 
 def _picture(ax: Axes | Sequence[Axes], what: str) -> str:
-    held = io.BytesIO()
-    figure = (ax if isinstance(ax, Axes) else ax[0]).figure
-    figure.savefig(held, format="png", dpi=110)
-    plt.close(figure)
-    return report.picture(held.getvalue(), what)
+    return report.picture(plots.png(ax), what)
 
 
 def _html(frame: pd.DataFrame) -> str:

@@ -1,4 +1,5 @@
-"""What a notebook's cell shows of the books and of the figures: a table, HTML, or sentences each.
+"""What a notebook's cell shows of the books, the figures and the answers: a table, HTML, or
+sentences each.
 
 Nothing is computed here that a figure rests on: a view takes what a room has written, or what
 it gave, and sets it in rows for a person to judge. What comes out of a file is shown letter
@@ -6,8 +7,9 @@ by letter, never as markup. Pictures are drawn in ``plots``.
 """
 
 import html
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from IPython.display import HTML
 
 from cosmosage import books, plots, report
 from cosmosage.corpus.contamination import overlap_sentence
-from cosmosage.documents import read_documents, read_jsonl
+from cosmosage.documents import Document, read_documents, read_jsonl
 
 SHOWN = 3
 """Books, or samples of one, that are set beside each other: more are not looked at."""
@@ -259,7 +261,7 @@ def gains(compared: dict[str, Any], questions: dict[str, Any]) -> list[str]:
         text = (
             f"{plots.measure(line)}: {line['base']:.3f} -> {line['tuned']:.3f} "
             f"({line['difference']:+.3f}, 95 % {low:+.3f} to {high:+.3f}, n = {line['n']}): "
-            f"{line['verdict']}"
+            f"{verdict(line)}"
         )
         if "percent" in line:
             text += " (fewer are better)"
@@ -271,3 +273,130 @@ def gains(compared: dict[str, Any], questions: dict[str, Any]) -> list[str]:
             )
         out.append(text)
     return out
+
+
+def verdict(line: dict[str, Any]) -> str:
+    """What may be said of a line of ``evaluation.compare``, and why if it is nothing."""
+    few = plots.too_few(line)
+    return f"{line['verdict']}: {few}" if few else line["verdict"]
+
+
+def results(compared: dict[str, Any]) -> pd.DataFrame:
+    """Base against tuned as a table: n, both figures, difference, interval, p, verdict.
+
+    Args:
+        compared: what ``evaluation.compare`` gave; p is Holm's where a line was looked at beside
+            others.
+    """
+    named = {"base": compared["base"], "tuned": compared["tuned"]}
+    return table(
+        [
+            {
+                "set": line["set"],
+                "measure": plots.measure(line),
+                "of": line["group"].replace("_", " "),
+                **figures_of(line, named),
+            }
+            for line in compared["lines"]
+        ]
+    )
+
+
+def figures_of(line: dict[str, Any], named: dict[str, str]) -> dict[str, Any]:
+    """The figures of a line of ``evaluation.compare`` as a table's cells.
+
+    Args:
+        line: with both models' figures.
+        named: the columns of ``base`` and ``tuned``.
+    """
+    edges = line["interval"]
+    p = line.get("p_holm", line.get("p"))
+    seen = line.get("smallest_difference")
+    return {
+        "n": line["n"],
+        named["base"]: f"{line['base']:.3f}",
+        named["tuned"]: f"{line['tuned']:.3f}",
+        "difference": f"{line['difference']:+.3f}",
+        "95 % interval": f"{edges[0]:+.3f} to {edges[1]:+.3f}" if edges else "? to ?",
+        "p": "" if p is None else f"{p:.3f}" if p >= 0.001 else "< 0.001",
+        "n can see": f"{seen:.3f}" if seen else "",
+        "verdict": verdict(line),
+    }
+
+
+def written(folder: Path, models: Iterable[str]) -> list[dict[str, Any]]:
+    """The answers that ``asking.ask`` wrote into a folder, for ``side_by_side``.
+
+    Args:
+        folder: that was given to ``ask``.
+        models: what it gave figures of, in the order in which they are to be shown.
+
+    Returns:
+        The files' lines, each with its ``model``; by question.
+    """
+    by_question: dict[str, list[dict[str, Any]]] = {}
+    for model in models:
+        for line in read_jsonl(folder / f"{model}.asked.jsonl"):
+            by_question.setdefault(line["id"], []).append({**line, "model": model})
+    return [line for lines in by_question.values() for line in lines]
+
+
+def side_by_side(
+    answers: Sequence[dict[str, Any]], documents: Sequence[Path] = ()
+) -> HTML:
+    """Answers of several models to the same questions, a question a row.
+
+    Args:
+        answers: ``question``, ``model``, ``answer`` of each, as ``assistant.ask_all`` gives;
+            of ``written`` ones also ``right`` and ``abstained``, marked by a sign, and the
+            ``sources``.
+        documents: files that tell the sources' titles and addresses.
+    """
+    names = list(dict.fromkeys(line["model"] for line in answers))
+    wanted = {source for line in answers for source in line.get("sources", ())}
+    known = {
+        document.id: document
+        for file in documents
+        for document in (read_documents(file) if wanted else ())
+        if document.id in wanted
+    }
+    by_question: dict[str, dict[str, dict[str, Any]]] = {}
+    for line in answers:
+        by_question.setdefault(line["question"], {})[line["model"]] = line
+    parts = []
+    for question, given in by_question.items():
+        gold = next((line["gold"] for line in given.values() if line.get("gold")), "")
+        told = f" <i>({html.escape(gold)})</i>" if gold else ""
+        cells = [
+            (name, _answer(given[name], known) if name in given else "")
+            for name in names
+        ]
+        parts.append(f"<p><b>{html.escape(question)}</b>{told}</p>")
+        parts.append(report.columns(cells))
+    return HTML("".join(parts))
+
+
+def _answer(line: dict[str, Any], known: dict[str, Document]) -> str:
+    """An answer with its mark, and a list of its sources."""
+    mark = ""
+    if "right" in line:
+        sign = "\u2713 right" if line["right"] else "\u2717 wrong"
+        if line["abstained"]:  # which is right where there is no answer
+            sign = f"\u2205 gives no answer{', rightly' * line['right']}"
+        mark = f"<p>{sign}</p>"
+    listed = "".join(
+        f"<li>{_source(identifier, known.get(identifier))}</li>"
+        for identifier in dict.fromkeys(line.get("sources", ()))
+    )
+    shown = f"<ol>{listed}</ol>" if listed else ""
+    return f"{mark}{report.quoted(line['answer'])}{shown}"
+
+
+def _source(identifier: str, document: Document | None) -> str:
+    """A document by its title, which leads to its address on the web; arXiv's papers have one."""
+    if document is None:
+        return html.escape(identifier)
+    title = html.escape(document.title or identifier)
+    if not re.fullmatch(r"https?://[^\s/]\S*", document.url):
+        return title
+    return f'<a href="{html.escape(document.url)}">{title}</a>'

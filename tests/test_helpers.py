@@ -1,12 +1,15 @@
 """What cells show: the run, tables, pictures and the page that holds them."""
 
+from dataclasses import replace
+
 import matplotlib
 import pytest
 
 import fine_tune
 import helpers
 from cosmosage import plots, report
-from cosmosage.documents import write_jsonl
+from cosmosage.documents import Document, write_json, write_jsonl
+from cosmosage.evaluation.asking import summarise_asked
 
 matplotlib.use("Agg")
 
@@ -22,6 +25,7 @@ LINES = [
         "interval": [-0.12, -0.08],
         "percent": -10.0,
         "percent_interval": [-12.0, -8.0],
+        "p": 0.0004,
         "verdict": "fell",
     },
     {
@@ -34,6 +38,8 @@ LINES = [
         "difference": 0.03,
         "interval": [-0.05, 0.11],
         "smallest_difference": 0.09,
+        "p": 0.2,
+        "p_holm": 0.4,
         "verdict": "not distinguishable",
     },
     {
@@ -84,6 +90,13 @@ def test_results_show_every_line_and_never_call_noise_a_gain():
     assert list(shown["verdict"]) == ["fell", *["not distinguishable"] * 2]
     assert list(shown["95 % interval"])[2] == "? to ?"
     assert list(shown["n can see"]) == ["", "0.090", ""]
+    assert list(shown["p"]) == ["< 0.001", "0.400", ""]  # Holm's, where there is one
+
+
+def test_too_few_papers_are_told_from_no_difference():
+    few = {**COMPARED, "lines": [LINES[2] | {"decidable": False, "n_clusters": 1}]}
+    said = "not distinguishable: too few papers to tell"
+    assert list(helpers.results(few)["verdict"]) == [said]
 
 
 def test_a_picture_has_units_and_draws_noise_open_and_grey():
@@ -118,3 +131,83 @@ def test_the_page_holds_all_and_runs_nothing(tmp_path):
     assert "<script" not in page and "<img src=http" not in page
     assert page.count("&lt;script&gt;") >= 6
     assert "default-src 'none'" in page
+
+
+def written_answer(model, answer, right, abstained, *sources, gold="67 km/s/Mpc"):
+    """A line of the answers that were written."""
+    line = {"id": "q", "question": "How fast?", "gold": gold, "model": model}
+    line |= {"answer": answer, "right": right, "abstained": abstained}
+    return line | {"sources": list(sources)}
+
+
+def test_written_answers_show_their_sources_and_are_marked_by_a_sign(tmp_path):
+    shelf = tmp_path / "shelf.jsonl"
+    address = "https://arxiv.org/abs/2407.04420v1"
+    write_jsonl(
+        shelf,
+        [
+            Document("arxiv:2407.04420v1", "x", "arxiv", "H<0>", url=address),
+            Document("book:sky#1", "x", "books", "The sky"),
+            Document("evil", "x", "books", "Evil", url="javascript:alert(1)"),
+            Document("quote", "x", "books", "Q", url='https://a.example/"onclick=x'),
+        ],
+    )
+    sources = "arxiv:2407.04420v1 book:sky#1 evil quote gone<i>".split()
+    answers = [
+        written_answer("base", "70", False, False),
+        written_answer("tuned", "67 km/s/Mpc", True, False, *sources),
+        written_answer("asked again", "I do not know.", False, True),
+    ]
+    shown = helpers.side_by_side(answers, [shelf]).data
+    assert f'<a href="{address}">H&lt;0&gt;</a>' in shown
+    assert "<li>The sky</li>" in shown and "gone&lt;i&gt;" in shown
+    assert "javascript" not in shown and '"onclick' not in shown
+    places = [shown.index(sign) for sign in ("\u2717 wrong", "\u2713 right", "\u2205")]
+    assert places == sorted(places)
+    assert "67 km/s/Mpc" in shown.partition("<table")[0]  # the right answer, beforehand
+    rightly = [written_answer("base", "I do not know.", True, True, gold=None)]
+    assert "no answer, rightly" in helpers.side_by_side(rightly).data
+
+
+def finished_run(folder):
+    """A run of which all is there that its page shows."""
+    run = replace(helpers.start("sample"), data=folder)
+    for place in ("corpus", "evaluation", "documents", "models/tuned"):
+        (folder / place).mkdir(parents=True)
+    write_jsonl(folder / "corpus" / "removed.jsonl.gz", [])
+    write_json(run.tuned / "done.json", {"counts": {"tokens": 99, "seconds": 3}})
+    write_json(run.tuned / "settings.json", {"patience": None})
+    write_jsonl(run.tuned / "metrics.jsonl", [{"tokens": 9, "loss": 3.0}])
+    entry = {"step": 1, "tokens": 9, "loss": 3, "bits_per_byte": 1, "sources": {"a": 1}}
+    write_jsonl(run.tuned / "validation.jsonl", [entry])
+    asked = {"questions": {"majority": 0.3, "overlap": OVERLAP}}
+    write_json(folder / "evaluation" / "tuned.json", {"questions": asked})
+    return run
+
+
+def test_the_page_of_a_run_holds_the_pictures_whose_data_are_there(tmp_path):
+    run = finished_run(tmp_path)
+    step = {"step": "read", "documents_out": 3, "words_out": 30}
+    sides = {"train": {"documents": 3, "words": 30}}
+    counts = {"steps": [step], "sides": sides, "removed": {}}
+    packed = {"train": {"sources": {"a": {"available": 40}}}}
+    helpers.write_report(run, counts, packed, COMPARED, [])
+    plain = (tmp_path / "report.html").read_text("utf-8")
+    assert plain.count("data:image/png;base64,") == 4
+    assert "too few papers to tell" in plain and "Answers in writing" not in plain
+
+    given = [
+        written_answer("tuned", str(n), n % 2 == 0, False, "book:sky#1")
+        | {"overlap": 0.5, "numeric": None, "id": f"q{n}"}
+        | {"agreement": n / 8, "agreed_right": n % 2 == 0}
+        for n in range(8)
+    ]
+    write_jsonl(tmp_path / "evaluation" / "tuned.asked.jsonl", given)
+    asked = {"tuned": summarise_asked(given)}
+    general = LINES[0] | {"set": "general", "margin": 1.0}
+    compared = {**COMPARED, "lines": [*LINES, general]}
+    helpers.write_report(run, counts, packed, compared, [], asked)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert page.count("data:image/png;base64,") == 7
+    for what in ("learned against", "risk over", "agreement against", "book:sky#1"):
+        assert what in page

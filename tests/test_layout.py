@@ -15,13 +15,13 @@ TOP = ["arxiv", "fine_tune", "helpers"]
 ROOMS = (
     "documents downloads listing packages similar oai search sources bulk children latex "
     "books convert corpus importing settings schedule models tokens cards attention loss optimiser "
-    "adapters merging checkpoints progress validation ledger tracing planner sweeps retrieval assistant "
-    "evaluation server plots report views notebooks"
+    "adapters merging checkpoints progress validation ledger tracing planner sweeps retrieval "
+    "assistant evaluation server plots report views runs notebooks"
 ).split()
 """In the order in which data flows: a room imports only rooms before it."""
 HOLD_A_MODEL = set(
-    "tokens models cards attention loss optimiser adapters merging checkpoints progress validation "
-    "tracing planner evaluation assistant server".split()
+    "tokens models cards attention loss optimiser adapters merging checkpoints progress "
+    "validation tracing planner evaluation assistant server runs".split()
 )
 NOTEBOOKS = ["cosmosage.ipynb", "textbooks.ipynb"]
 

@@ -67,6 +67,7 @@ OHMS = "What do resistors of 6 ohm and 3 ohm in parallel resist?"
         ("30 cm in front of it", 30, "cm"),
         ("30 cm - A long way", 30, "cm"),
         ("3 A in each of them", 3, "A"),
+        ("it was 5 ... or 6", 5, None),
     ],
 )
 def test_a_number_and_its_unit(text, value, unit):

@@ -28,7 +28,7 @@ from cosmosage.documents import (
     write_json,
     write_jsonl,
 )
-from cosmosage.evaluation.comparison import compare
+from cosmosage.evaluation.comparison import compare, compare_runs
 from cosmosage.evaluation.choices import (
     PASSAGES,
     answers,
@@ -54,6 +54,7 @@ __all__ = [
     "TextLoss",
     "bits_per_byte",
     "compare",
+    "compare_runs",
     "evaluate",
     "losses",
     "multiple_choice",

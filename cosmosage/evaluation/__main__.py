@@ -237,7 +237,9 @@ def comparison(compared: dict[str, Any]) -> str:
                 f"[{scale * edges[0]:+.1f}, {scale * edges[1]:+.1f}]" if edges else "-",
                 "-" if p is None else f"{p:.3f}",
                 "-" if sees is None else f"{100 * sees:.1f}",
-                line["verdict"] + margin_note(line),
+                line["verdict"]
+                + ("" if line["decidable"] else ": too few to tell")
+                + margin_note(line),
             ]
         )
     said = [knowledge_sentence(line) for line in compared["knowledge"]]

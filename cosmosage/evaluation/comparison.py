@@ -1,9 +1,12 @@
 """Two models side by side: what one gained over the other, and which differences chance can make.
 
 Every comparison is paired: the same text, the same question. What was set beforehand is tested
-alone, and what was only looked at as a family, in which chance gets as many tries.
+alone, and what was only looked at as a family, in which chance gets as many tries. A family can be
+too large for its papers to tell anything: then that is said, for it is no finding that nothing was
+found.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,7 +40,8 @@ def compare(
         (tuned minus base) and ``interval`` (95 %; bits per byte: paired bootstrap over papers and
         whole books, null for a single one; accuracy: Newcombe), ``p`` (bits per byte: turning the
         signs of papers and whole books; accuracy: exact McNemar), ``p_holm`` (see below),
-        ``verdict``: ``fell``, ``rose`` or ``not distinguishable``. For bits per byte also
+        ``verdict``: ``fell``, ``rose`` or ``not distinguishable``, and ``decidable``: False where
+        it could be nothing but the last, whatever the figures. For bits per byte also
         ``percent`` and ``percent_interval``, of the base's; for accuracies ``gained``, ``lost``
         (questions) and ``smallest_difference`` (what n questions see at 80 % power with as many
         discordant pairs as were found). Lines of all of a set with a margin have ``margin`` and
@@ -45,7 +49,8 @@ def compare(
         ends before it), False if it is above, None if the set cannot tell.
 
         A verdict other than ``not distinguishable`` needs an interval without zero, and ``p_holm``
-        below .05: Holm's (1979) of the parts of a set of texts, or of all accuracies. More bits
+        below .05: Holm's (1979) of the parts of a set of texts, or of all accuracies. Few papers
+        cannot reach that: of n the smallest p is 2 / 2^n, and a family multiplies it. More bits
         per byte are worse.
 
         ``knowledge``: what ``_knowledge`` says of each set of which some questions are answered by
@@ -58,24 +63,15 @@ def compare(
     """
     first, second = _figures(out, base), _figures(out, tuned)
     margins = margins or {}
-    lines: list[dict[str, Any]] = []
-    known: list[dict[str, Any]] = []
-    for name in _shared(first, second, "texts"):
-        pair = (figures["texts"][name]["documents"] for figures in (first, second))
-        lines += [{"set": name, **line} for line in _compare_texts(*pair)]
-    if asked := _shared(first, second, "questions"):
-        answered = [
-            list(read_jsonl(Path(out) / f"{name}.answers.jsonl"))
-            for name in (base, tuned)
-        ]
-        choices = [name for name in asked if "accuracy" in first["questions"][name]]
-        lines += _compare_answers(choices, *answered)
-        for name in asked:
-            pairs = _pairs(name, *answered)
-            if name not in choices:
-                for line in _compare_gold(pairs):
-                    lines.append({"set": name, **line, "measure": "gold_bits_per_byte"})
-            known += [{"set": name, **line} for line in _knowledge(pairs)]
+    alike, unlike = _alike(first, second)
+    for what, values in unlike.items():
+        raise ValueError(
+            f"{base} and {tuned} differ in {what} ({values[0]}, {values[1]}); evaluate both in "
+            "the same way"
+        )
+    files = [Path(out) / f"{name}.answers.jsonl" for name in (base, tuned)]
+    lines = _lines(alike, (first, second), files)
+    known = _all_knowledge(alike, files)
     if not lines:
         raise ValueError(
             f"{base} and {tuned} share no measure; evaluate both on the same files"
@@ -89,6 +85,60 @@ def compare(
             line["margin"] = margins[line["set"]]
             line["kept"] = _kept(line)
     return {"base": base, "tuned": tuned, "lines": lines, "knowledge": known}
+
+
+def compare_runs(outs: Mapping[str, Path], model: str) -> dict[str, Any]:
+    """The models of several runs against each other, pair by pair, on what all measured alike.
+
+    The pairs are tried together: on each set of texts they are a family under Holm, and on all
+    multiple choice one. What is compared is models; whether it was a setting that made the
+    difference, and not the luck of a seed, only more seeds can tell.
+
+    Args:
+        outs: the folder that ``evaluate`` wrote to, by the name of its run.
+        model: the name that the models have in all of them: ``tuned``.
+
+    Returns:
+        ``lines``, as those of ``compare`` for whole sets, with ``base`` and ``tuned`` the runs'
+        figures and ``against`` and ``run`` their names; ``unlike``: a sentence for each set of a
+        pair that cannot be compared.
+
+    Raises:
+        FileNotFoundError: a run's model was not evaluated.
+    """
+    figures = {name: _figures(out, model) for name, out in outs.items()}
+    lines: list[dict[str, Any]] = []
+    said: list[str] = []
+    for one, other in itertools.combinations(outs, 2):
+        alike, unlike = _alike(figures[one], figures[other])
+        said += [
+            f"{other} and {one} are not compared on {what}: it does not hold the same in both "
+            "runs, or was read in another context"
+            for what in unlike
+            if what != "number_format"
+        ]
+        if "number_format" in unlike:
+            formats = " and in ".join(unlike["number_format"][::-1])
+            said.append(
+                f"{other} and {one} are not compared: they were measured in {formats}"
+            )
+        for kind in alike:
+            for name in sorted(figures[one][kind].keys() ^ figures[other][kind].keys()):
+                told = one if name in figures[one][kind] else other
+                said.append(
+                    f"{other} and {one} are not compared on {name}: only {told} was"
+                )
+        files = [Path(outs[name]) / f"{model}.answers.jsonl" for name in (one, other)]
+        found = _lines(alike, (figures[one], figures[other]), files)
+        about = {"run": other, "against": one}
+        lines += [about | line for line in found if line["group"] == "all"]
+    families: dict[str, list[dict[str, Any]]] = {}
+    for line in lines:
+        texts = "percent" in line
+        families.setdefault(line["set"] if texts else "", []).append(line)
+    for family in families.values():
+        _judge_family(family)
+    return {"lines": lines, "unlike": said}
 
 
 def _kept(line: dict[str, Any]) -> bool | None:
@@ -112,23 +162,60 @@ def _figures(out: Path, name: str) -> dict[str, Any]:
     return read_json(path)
 
 
-def _shared(first: dict[str, Any], second: dict[str, Any], kind: str) -> list[str]:
-    """The sets that two models were measured on, in the same way."""
-    names = [name for name in first[kind] if name in second[kind]]
-    for name in names:
-        pairs = {
-            "number_format": (first["number_format"], second["number_format"]),
-            f"the set {name}": tuple(
-                f[kind][name]["fingerprint"] for f in (first, second)
-            ),
-        }
-        for what, (one, other) in pairs.items():
-            if one != other:
-                raise ValueError(
-                    f"{first['model']} and {second['model']} differ in {what} "
-                    f"({one}, {other}); evaluate both in the same way"
-                )
-    return names
+def _alike(
+    first: dict[str, Any], second: dict[str, Any]
+) -> tuple[dict[str, list[str]], dict[str, tuple[str, str]]]:
+    """The sets that two models were both measured on: in the same way, by kind; and not so."""
+    alike: dict[str, list[str]] = {"texts": [], "questions": []}
+    unlike: dict[str, tuple[str, str]] = {}
+    for kind, same in alike.items():
+        for name in (name for name in first[kind] if name in second[kind]):
+            formats = first["number_format"], second["number_format"]
+            prints = tuple(f[kind][name]["fingerprint"] for f in (first, second))
+            if formats[0] != formats[1]:
+                unlike["number_format"] = formats
+            elif prints[0] != prints[1]:
+                unlike[f"the set {name}"] = prints
+            else:
+                same.append(name)
+    return alike, unlike
+
+
+def _lines(
+    alike: dict[str, list[str]],
+    figures: tuple[dict[str, Any], dict[str, Any]],
+    files: Sequence[Path],
+) -> list[dict[str, Any]]:
+    """Two models on the sets of ``alike``, from their figures and files of answers."""
+    lines: list[dict[str, Any]] = []
+    for name in alike["texts"]:
+        pair = (each["texts"][name]["documents"] for each in figures)
+        lines += [{"set": name, **line} for line in _compare_texts(*pair)]
+    if asked := alike["questions"]:
+        answered = [list(read_jsonl(file)) for file in files]
+        choices = [
+            name for name in asked if "accuracy" in figures[0]["questions"][name]
+        ]
+        lines += _compare_answers(choices, *answered)
+        for name in asked:
+            if name not in choices:
+                for line in _compare_gold(_pairs(name, *answered)):
+                    lines.append({"set": name, **line, "measure": "gold_bits_per_byte"})
+    return lines
+
+
+def _all_knowledge(
+    alike: dict[str, list[str]], files: Sequence[Path]
+) -> list[dict[str, Any]]:
+    """What ``_knowledge`` says of each set of questions that both models were asked."""
+    if not alike["questions"]:
+        return []
+    answered = [list(read_jsonl(file)) for file in files]
+    return [
+        {"set": name, **line}
+        for name in alike["questions"]
+        for line in _knowledge(_pairs(name, *answered))
+    ]
 
 
 def _compare_texts(first: list[dict], second: list[dict]) -> list[dict[str, Any]]:
@@ -144,15 +231,29 @@ def _compare_texts(first: list[dict], second: list[dict]) -> list[dict[str, Any]
         [_compare_group(name, list(zip(a, b))) for name, a, b in some]
         for some in (whole, parts)
     )
-    _as_family(family)
+    _judge_family(family)
     return lines + family
 
 
-def _as_family(lines: list[dict[str, Any]]) -> None:
-    """Hold lines that are looked at together to Holm's p."""
-    for line, p in zip(lines, statistics.holm([line["p"] for line in lines])):
+def _judge_family(lines: list[dict[str, Any]]) -> None:
+    """Give lines that were looked at together Holm's p, and the verdict that it allows.
+
+    Adjusted, the smallest p that each can have is the smallest that the adjusted p can be: a
+    larger one elsewhere only lets a line come to its turn earlier, where the factor is larger.
+    """
+    found = statistics.holm([line["p"] for line in lines])
+    least = statistics.holm([_least_p(line) for line in lines])
+    for line, p, best in zip(lines, found, least):
         line["p_holm"] = p
         line["verdict"] = _verdict(line["interval"] if p < 0.05 else None)
+        line["decidable"] = best < 0.05
+
+
+def _least_p(line: dict[str, Any]) -> float:
+    """The smallest p that a line's papers, or questions, could give."""
+    if "n_clusters" in line:
+        return statistics.least_sign_flips(line["n_clusters"])
+    return statistics.mcnemar(line["n"], 0)
 
 
 def _compare_gold(pairs: list[tuple[dict, dict]]) -> list[dict[str, Any]]:
@@ -162,7 +263,7 @@ def _compare_gold(pairs: list[tuple[dict, dict]]) -> list[dict[str, Any]]:
         _compare_group(name, [pair for pair in pairs if pair[0]["id"] in set(ids)])
         for name, ids in members.items()
     ]
-    _as_family(family)
+    _judge_family(family)
     return [_compare_group("all", pairs), *family]
 
 
@@ -274,6 +375,7 @@ def _compare_group(name: str, pairs: list[tuple[dict, dict]]) -> dict[str, Any]:
         line["percent_interval"] = statistics.interval(100 * (drawn[1] / drawn[0] - 1))
     line["p"] = statistics.sign_flips(clusters, values[:, 1] - values[:, 0])
     line["verdict"] = _verdict(line["interval"])
+    line["decidable"] = line["interval"] is not None
     return line
 
 
@@ -296,7 +398,7 @@ def _compare_answers(
                 )
                 about = {"set": each, "measure": measure, "group": group}
                 lines.append(about | _compare_shares(right))
-    _as_family(lines)
+    _judge_family(lines)
     return lines
 
 

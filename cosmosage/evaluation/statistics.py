@@ -227,6 +227,15 @@ def relabelled(
     return (reached + 1) / (draws + 1)  # the one that was seen counts among them
 
 
+def least_sign_flips(n: int) -> float:
+    """The smallest p that ``sign_flips`` of ``n`` clusters can give: all of one sign.
+
+    Two of the 2^n ways to turn them are as far from zero as that, so that five clusters tell
+    nothing at .05, whatever their differences.
+    """
+    return 2 / 2**n if n <= 13 else 1 / 10_001
+
+
 def interval(draws: np.ndarray) -> list[float]:
     """The middle 95 % of bootstrap draws."""
     return [float(edge) for edge in np.percentile(draws, [2.5, 97.5])]
