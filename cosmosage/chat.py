@@ -7,7 +7,7 @@ sent between marks that they cannot close, and a reply is text, of which nothing
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import openai
 
@@ -39,6 +39,12 @@ class Chat:
     tries: int = 4
     """Of a request that the server did not answer."""
     timeout_s: float = 120.0
+
+    @classmethod
+    def at(cls, place: str) -> Self:
+        """A model as commands name it: ``MODEL@ADDRESS``, or ``MODEL`` at OpenAI's."""
+        model, _, address = place.partition("@")
+        return cls(model, address or None)
 
     @functools.cached_property
     def _client(self) -> openai.OpenAI:
