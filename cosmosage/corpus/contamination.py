@@ -47,13 +47,15 @@ def questions(path: Path) -> Iterator[Question]:
 
     Args:
         path: JSON lines with ``question`` (or ``text``), and ``choices`` with the place of the
-            right one in ``answer``, or an ``answer`` in words; ``id`` if there is one.
+            right one in ``answer``, or an ``answer`` (or ``gold``) in words; ``id`` if there is
+            one.
 
     Raises:
         ValueError: a record asks nothing; the message names file and record.
     """
     for number, record in enumerate(read_jsonl(path), start=1):
-        text, answer = record.get("question", record.get("text")), record.get("answer")
+        text = record.get("question", record.get("text"))
+        answer = record.get("answer", record.get("gold"))
         choices = record.get("choices") or []
         if not isinstance(text, str) or not word_hashes(text).size:
             raise ValueError(

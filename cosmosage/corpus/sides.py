@@ -13,6 +13,7 @@ from collections.abc import Iterable
 SIDES = ("train", "validation", "test")
 
 _VERSION = re.compile(r"^(arxiv:.+?)v(\d+)$")
+_PAIR = re.compile(r"^pair:(.+)/\d+$", re.DOTALL)
 _NUMBERED = re.compile(
     r"arxiv:(?P<old>[a-z-]+(?:\.[A-Z]{2})?/)?(?P<year>\d\d)(?P<month>0[1-9]|1[0-2])"
 )
@@ -25,10 +26,20 @@ def without_version(name: str) -> tuple[str, int]:
     return (match[1], int(match[2])) if match else (name, 0)
 
 
+def stem(name: str) -> str:
+    """What goes to one side under one name: a paper's versions, and pairs written from it.
+
+    ``pair:arxiv:2407.04420v2/3``, the third pair that ``pairs`` wrote from a paper, is where
+    the paper is: ``arxiv:2407.04420``.
+    """
+    pair = _PAIR.match(name)
+    return without_version(pair[1] if pair else name)[0]
+
+
 def position(name: str) -> float:
-    """Where an id lies in [0, 1): its SHA-256 without the version; evenly spread, forever."""
-    stem = without_version(name)[0].encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.sha256(stem).digest()[:6], "big") / 2**48
+    """Where an id lies in [0, 1): the SHA-256 of its stem; evenly spread, forever."""
+    key = stem(name).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.sha256(key).digest()[:6], "big") / 2**48
 
 
 def side_at(here: float, held_out: float) -> str:
@@ -44,7 +55,7 @@ def month(name: str, year: int | None) -> int:
     A paper's number at arXiv tells the month of its first version; of anything else only the
     year is known, and its December stands for it: what may be newer counts as newer.
     """
-    if match := _NUMBERED.match(name):
+    if match := _NUMBERED.match(stem(name)):
         short = int(match["year"])
         century = 1900 if match["old"] and short > 50 else 2000
         return 12 * (century + short) + int(match["month"]) - 1
@@ -93,23 +104,23 @@ def split(names: Iterable[str], held_out: float = 0.2) -> dict[str, str]:
     positions. Only such a corpus can move a document as it grows.
 
     Args:
-        names: ids; versions of a paper go to one side.
+        names: ids; versions of a paper go to one side, and so do pairs written from it.
         held_out: share of the documents in both held-out sides together, up to .5.
 
     Returns:
         ``train``, ``validation`` or ``test`` by id.
     """
     names = list(names)
-    stems = sorted({without_version(name)[0] for name in names}, key=_by_position)
+    stems = sorted(set(map(stem, names)), key=_by_position)
     least = LEAST_HELD_OUT if len(stems) >= 8 else 1
     most = max(least, len(stems) // 4)
-    wanted = Counter(side_at(position(stem), held_out) for stem in stems)
+    wanted = Counter(side_at(position(each), held_out) for each in stems)
     test = min(max(wanted["test"], least), most)
     both = wanted["test"] + wanted["validation"]
     validation = min(max(both - test, least), most)
     row = ["test"] * test + ["validation"] * validation + ["train"] * len(stems)
     sides = dict(zip(stems, row))
-    return {name: sides[without_version(name)[0]] for name in names}
+    return {name: sides[stem(name)] for name in names}
 
 
 def _by_position(name: str) -> tuple[float, str]:

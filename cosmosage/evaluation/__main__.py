@@ -102,8 +102,7 @@ def _asked(models: dict[str, str | Path], given: argparse.Namespace) -> str:
     """Have each set of questions answered in writing, and judged if there is a judge."""
     parts = []
     if given.judge:
-        model, _, address = given.judge.partition("@")
-        judge = Judge(model, address or None)
+        judge = Judge.at(given.judge)
         known = calibrate(judge, read_graded(given.graded))
     for name, file in map(_pair, given.questions):
         out = given.out / name

@@ -1,0 +1,120 @@
+"""Messages to a model behind an OpenAI-compatible address, and what it says.
+
+Such an address is what vLLM, llama.cpp, Ollama and the hosted models have in common. What is asked
+about is hostile (a paper may hold "ignore what was said before"), and so is the reply: texts are
+sent between marks that they cannot close, and a reply is text, of which nothing is taken for true.
+"""
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+import openai
+
+LONGEST = 20_000
+"""Characters of a reply that are read; no answer that was asked for has so many."""
+_OTHER = "‹"
+"""Stands for "<" in what is sent between marks: no text can then close them."""
+
+
+class Reply(NamedTuple):
+    """What a model said."""
+
+    text: str
+    read: int = 0
+    """Tokens of the messages, as the server counts them; 0 where it doesn't."""
+    written: int = 0
+    """Tokens of the reply, likewise."""
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A model behind an OpenAI-compatible address; it may be asked from several threads."""
+
+    model: str
+    address: str | None = None
+    """Such as ``http://localhost:8000/v1``; by default OpenAI's."""
+    key: str | None = field(default=None, repr=False)
+    """By default what OPENAI_API_KEY says, for OpenAI only; local servers seldom ask."""
+    tries: int = 4
+    """Of a request that the server did not answer."""
+    timeout_s: float = 120.0
+
+    @classmethod
+    def at(cls, place: str) -> Self:
+        """A model as commands name it: ``MODEL@ADDRESS``, or ``MODEL`` at OpenAI's."""
+        model, _, address = place.partition("@")
+        return cls(model, address or None)
+
+    @functools.cached_property
+    def _client(self) -> openai.OpenAI:
+        return openai.OpenAI(
+            base_url=self.address,
+            api_key=self.key or ("none" if self.address else None),
+            max_retries=self.tries - 1,
+            timeout=self.timeout_s,
+        )
+
+    def ask(self, messages: list[dict[str, str]], max_tokens: int) -> Reply:
+        """Send a conversation and wait for the model's most likely words.
+
+        Args:
+            messages: ``{"role": "system" | "user" | "assistant", "content": ...}`` in order.
+            max_tokens: of the reply, at most.
+
+        Raises:
+            ConnectionError: nobody is at the address, the server does not know the model or asks
+                for a key, or does not answer as such a server does, also when asked again.
+        """
+        for again in reversed(range(self.tries)):
+            try:
+                reply = self._client.chat.completions.create(
+                    model=self.model,
+                    messages=messages,
+                    temperature=0,
+                    max_tokens=max_tokens,
+                )
+                text = reply.choices[0].message.content or ""
+                # half of a surrogate pair is no character
+                text = text[:LONGEST].encode("utf-8", "replace").decode("utf-8")
+                return Reply(text, *_usage(reply))
+            except (AttributeError, IndexError, TypeError, ValueError) as error:
+                if (
+                    not again
+                ):  # an answer, but none of the kind: another try may mend it
+                    raise self._silence(error) from error
+            except (
+                openai.OpenAIError
+            ) as error:  # the client has asked again where it helps
+                raise self._silence(error) from error
+        raise ValueError(f"tries is {self.tries}; wanted 1 or more")
+
+    def _silence(self, error: Exception) -> ConnectionError:
+        advice = "is it running there, and does it want a key?"
+        if isinstance(error, openai.NotFoundError):
+            advice = "does it have this model, and should the address end in /v1?"
+        told = " ".join(str(error).split())[:200]
+        return ConnectionError(
+            f"{self.model} at {self.address or 'OpenAI'} gave no answer "
+            f"({type(error).__name__}: {told}); {advice}"
+        )
+
+
+def _usage(reply: Any) -> tuple[int, int]:
+    """Tokens read and written, where the server tells."""
+    told = [
+        getattr(getattr(reply, "usage", None), name, None)
+        for name in ("prompt_tokens", "completion_tokens")
+    ]
+    read, written = (count if isinstance(count, int) else 0 for count in told)
+    return read, written
+
+
+def between_marks(name: str, text: str) -> str:
+    """A text between ``<name>`` and ``</name>``, neither of which it can hold itself."""
+    return f"<{name}>\n{text.replace('<', _OTHER)}\n</{name}>"
+
+
+def with_its_signs(text: str) -> str:
+    """What a model took from between marks, with "<" where that was sent as another sign."""
+    return text.replace(_OTHER, "<")
