@@ -24,118 +24,9 @@ from cosmosage.documents import (
     read_jsonl,
     whole_file,
 )
-from cosmosage.views import results, side_by_side
+from cosmosage.scales import OWN, SCALES, Scale
 
 HERE = Path(__file__).resolve().parent
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How large a run is: one word at the top of the notebook chooses between two."""
-
-    papers: str
-    """A folder below the repository, a file of numbers, or a query to arXiv."""
-    books: str
-    """A folder of books below the repository."""
-    questions: str
-    """Multiple-choice questions, JSON lines."""
-    limit: int
-    """Papers that a query may list."""
-    base: str
-    """The model to start from: a folder, or a name on the hub."""
-    card: str | None
-    """The GPU that is planned for; None: the device at hand."""
-    method: str
-    learning_rate: float
-    sequence_length: int
-    """Tokens a row."""
-    chunking: str
-    """How documents become rows (``tokens.CHUNKINGS``)."""
-    shares: dict[str, tuple[float, float]] | None
-    """Of each source the share of the tokens, and how often a text of it is read at most; None:
-    every text once."""
-    rows_per_step: int
-    micro_batch: int
-    epochs: float
-    """Passes over the corpus."""
-    max_tokens: int | None
-    """Ends training after so many tokens."""
-    trial_tokens: int
-    """That each way of chunking is tried with; 0: none is."""
-    rate_steps: int
-    """Of the test of rates."""
-    sweep_trials: int
-    """Settings that are tried."""
-    sweep_tokens: int
-    """That each is tried with."""
-    gradient_checkpointing: bool
-    held_out: float
-    """Share of the documents in validation and test together."""
-    biopsies: int
-    """Samples of each book whose loss is measured."""
-    answer_tokens: int
-    """An answer's length at most."""
-    delay_s: float = 3.0
-    """arXiv's terms: one request every three seconds."""
-    licences: str = "study"
-    """Papers that may be read at home; "public": that may be handed on, changed."""
-
-
-SCALES = {
-    "sample": Scale(
-        papers="sample/arxiv",
-        books="sample/book",
-        questions="sample/questions/questions.jsonl",
-        limit=100,
-        base="data/base",
-        card=None,
-        method="full",
-        learning_rate=1e-4,
-        sequence_length=512,
-        chunking="best fit",
-        shares={"arxiv": (0.6, 2), "books": (0.4, 2)},
-        rows_per_step=4,
-        micro_batch=4,
-        epochs=2,
-        max_tokens=36_000,  # three minutes on two cores
-        trial_tokens=6_144,
-        rate_steps=30,
-        sweep_trials=4,
-        sweep_tokens=4_096,
-        gradient_checkpointing=False,
-        held_out=0.4,  # of some 30 documents, so that 6 are left to judge by
-        biopsies=8,
-        answer_tokens=80,
-    ),
-    "full": Scale(
-        papers="cat:astro-ph.CO",
-        books="books",
-        questions="sample/questions/questions.jsonl",
-        limit=2000,
-        base="mistralai/Mistral-7B-v0.1",
-        card="RTX A6000",
-        method="lora",
-        learning_rate=1e-4,
-        sequence_length=2048,
-        chunking="best fit",
-        shares=None,
-        rows_per_step=16,
-        micro_batch=2,
-        epochs=1,
-        max_tokens=None,
-        trial_tokens=0,
-        rate_steps=50,
-        sweep_trials=6,
-        sweep_tokens=500_000,
-        gradient_checkpointing=True,
-        held_out=0.04,
-        biopsies=8,
-        answer_tokens=200,
-    ),
-}
-OWN = {"max_tokens": 150_000, "held_out": 0.12, "shares": None}
-"""What a sample run changes for a folder of one's own, which holds more text: some ten
-minutes' training, a smaller share for judging, and every text once."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +57,23 @@ class Run:
         return Path(_place(self.scale.questions))
 
     @property
+    def texts(self) -> dict[str, Path]:
+        """The sets of texts to be judged by: of the run's own documents, and of anything else."""
+        general = HERE / "sample" / "general.jsonl"
+        return {"held-out": self / "corpus" / "test.jsonl.gz", "general": general}
+
+    @property
+    def asked(self) -> dict[str, Path]:
+        """The sets of questions: with choices, and open ones."""
+        open_ones = HERE / "sample" / "questions" / "open.jsonl"
+        return {"choices": self.questions, "open": open_ones}
+
+    @property
+    def unanswerable(self) -> Path:
+        """Questions to which it is right to give no answer."""
+        return HERE / "sample" / "questions" / "unanswerable.jsonl"
+
+    @property
     def base(self) -> str:
         """The base model's folder or name."""
         return _place(self.scale.base)
@@ -185,7 +93,7 @@ class Run:
         """What ``fine_tune.Settings`` takes."""
         shared = (
             "method learning_rate sequence_length rows_per_step micro_batch epochs max_tokens "
-            "gradient_checkpointing"
+            "gradient_checkpointing snapshots"
         )
         values = {name: getattr(self.scale, name) for name in shared.split()}
         return values | {"base": self.base, "data": self / "tokens", "out": self.tuned}
@@ -199,6 +107,7 @@ class Run:
             "micro_batch": 1,
             "validations": 2,
             "validation_rows": 4,
+            "snapshots": False,
         }
 
     @property
@@ -549,9 +458,9 @@ def write_report(
             "looked at together if its p, which allows for their number, is not below .05 (all of "
             "a set of texts is judged by its interval alone). Where there are too few papers to "
             "tell, no figures could have brought it there.",
-            changed + _html(results(compared)),
+            changed + _html(views.results(compared)) + _said(compared),
         ),
-        shown("Five questions", "", side_by_side(answers).data),
+        shown("Five questions", "", views.side_by_side(answers).data),
     ]
     if asked:
         given = views.written(run / "evaluation", asked)[: ASKED * len(asked)]
@@ -563,7 +472,7 @@ def write_report(
                 f"{ASKED} questions at most.",
                 _picture(plots.reliability(asked), "agreement against right answers")
                 + _picture(plots.risk_coverage(asked), "risk over coverage")
-                + side_by_side(given, run.documents).data,
+                + views.side_by_side(given, run.documents).data,
             )
         )
     sections.append(shown("Settings", "", _html(run.settings())))
@@ -573,6 +482,12 @@ def write_report(
 
 def _picture(ax: Axes | Sequence[Axes], what: str) -> str:
     return report.picture(plots.png(ax), what)
+
+
+def _said(compared: dict[str, Any]) -> str:
+    """Whether what was gained on questions is memory, below the table."""
+    known = views.knowledge(compared)
+    return _html(known) if len(known) else ""
 
 
 def _html(frame: pd.DataFrame) -> str:

@@ -324,6 +324,86 @@ def figures_of(line: dict[str, Any], named: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def knowledge(compared: dict[str, Any]) -> pd.DataFrame:
+    """What was gained on questions whose documents were trained on, and on others: memory or not.
+
+    Args:
+        compared: what ``evaluation.compare`` gave.
+    """
+    rows = []
+    for line in compared["knowledge"]:
+        gold = line["measure"] == "gold_bits_per_byte"
+        scale = 1 if gold else 100
+        row: dict[str, Any] = {
+            "set": line["set"],
+            "gain in": "bits per byte of the answer" if gold else plots.measure(line),
+        }
+        for kind, n in zip(("contained", "withheld"), line["n"]):
+            row[f"documents {kind} (n)"] = _gain(line, kind, scale) + f" ({n})"
+        row["difference"] = _gain(line, "beyond", scale)
+        row["p"] = f"{line['p_holm']:.3f}"
+        rows.append(row | {"verdict": line["verdict"]})
+    return table(rows)
+
+
+def _gain(line: dict[str, Any], kind: str, scale: float) -> str:
+    low, high = (scale * edge for edge in line[f"{kind}_interval"])
+    form = "+.3f" if scale == 1 else "+.1f"
+    return f"{scale * line[kind]:{form}}, {low:{form}} to {high:{form}}"
+
+
+def gold(figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """How well models expect the right answers to open questions, side by side.
+
+    Args:
+        figures: what ``evaluation.evaluate`` gave; sets with choices are left out.
+    """
+    rows = []
+    for model, record in figures.items():
+        for name, figure in record["questions"].items():
+            if "accuracy" in figure:
+                continue
+            parts = {"all": figure} | figure["by_group"]
+            row: dict[str, Any] = {"set": name, "model": model, "n": figure["n"]}
+            for group, part in parts.items():
+                row[group.replace("_", " ")] = _ended(part, "bits_per_byte")
+            rows.append(row)
+    return table(rows)
+
+
+def asked(figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """What models wrote when they were asked, and whether they knew what they knew.
+
+    Args:
+        figures: what ``asking.ask`` gave.
+    """
+    return table(
+        [
+            {
+                "model": model,
+                "n": figure["n"],
+                "right": _ended(figure, "right"),
+                "right numbers": " of ".join(map(str, figure["numeric"])),
+                "gave no answer": " of ".join(map(str, figure["abstained"])),
+                "gave none where there is none": " of ".join(
+                    map(str, figure["unanswerable"])
+                ),
+                "agreement": f"{figure['agreement']:.2f}",
+                "does agreement tell right from wrong?": plots.discrimination(figure),
+            }
+            for model, figure in figures.items()
+        ]
+    )
+
+
+def _ended(record: dict[str, Any], key: str) -> str:
+    """A figure with its interval."""
+    edges = record[f"{key}_interval"]
+    return f"{record[key]:.3f}" + (
+        f" ({edges[0]:.3f} to {edges[1]:.3f})" if edges else ""
+    )
+
+
 def written(folder: Path, models: Iterable[str]) -> list[dict[str, Any]]:
     """The answers that ``asking.ask`` wrote into a folder, for ``side_by_side``.
 

@@ -7,7 +7,7 @@ import pytest
 
 import fine_tune
 import helpers
-from cosmosage import plots, report
+from cosmosage import plots, report, scales, views
 from cosmosage.documents import Document, write_json, write_jsonl
 from cosmosage.evaluation.asking import summarise_asked
 
@@ -72,7 +72,7 @@ def test_a_run_knows_its_places_and_takes_changes(tmp_path):
     (tmp_path / "mine").mkdir()
     own = helpers.start("sample", str(tmp_path / "mine"))
     assert own.name == "sample-mine" and own.papers == str(tmp_path / "mine")
-    assert own.scale.max_tokens == helpers.OWN["max_tokens"]
+    assert own.scale.max_tokens == scales.OWN["max_tokens"]
     assert helpers.start("full").papers == "cat:astro-ph.CO"
 
 
@@ -86,7 +86,7 @@ def test_what_is_asked_wrongly_is_one_sentence(tmp_path):
 
 
 def test_results_show_every_line_and_never_call_noise_a_gain():
-    shown = helpers.results(COMPARED)
+    shown = views.results(COMPARED)
     assert list(shown["verdict"]) == ["fell", *["not distinguishable"] * 2]
     assert list(shown["95 % interval"])[2] == "? to ?"
     assert list(shown["n can see"]) == ["", "0.090", ""]
@@ -96,7 +96,7 @@ def test_results_show_every_line_and_never_call_noise_a_gain():
 def test_too_few_papers_are_told_from_no_difference():
     few = {**COMPARED, "lines": [LINES[2] | {"decidable": False, "n_clusters": 1}]}
     said = "not distinguishable: too few papers to tell"
-    assert list(helpers.results(few)["verdict"]) == [said]
+    assert list(views.results(few)["verdict"]) == [said]
 
 
 def test_a_picture_has_units_and_draws_noise_open_and_grey():
@@ -118,7 +118,7 @@ def test_the_loss_is_drawn_against_tokens(tmp_path):
 
 def test_the_page_holds_all_and_runs_nothing(tmp_path):
     hostile = "<script>alert(1)</script><img src=http://evil.example/x>"
-    body = helpers.side_by_side(
+    body = views.side_by_side(
         [{"question": hostile, "model": hostile, "answer": hostile}]
     ).data
     path = report.write(
@@ -158,7 +158,7 @@ def test_written_answers_show_their_sources_and_are_marked_by_a_sign(tmp_path):
         written_answer("tuned", "67 km/s/Mpc", True, False, *sources),
         written_answer("asked again", "I do not know.", False, True),
     ]
-    shown = helpers.side_by_side(answers, [shelf]).data
+    shown = views.side_by_side(answers, [shelf]).data
     assert f'<a href="{address}">H&lt;0&gt;</a>' in shown
     assert "<li>The sky</li>" in shown and "gone&lt;i&gt;" in shown
     assert "javascript" not in shown and '"onclick' not in shown
@@ -166,7 +166,7 @@ def test_written_answers_show_their_sources_and_are_marked_by_a_sign(tmp_path):
     assert places == sorted(places)
     assert "67 km/s/Mpc" in shown.partition("<table")[0]  # the right answer, beforehand
     rightly = [written_answer("base", "I do not know.", True, True, gold=None)]
-    assert "no answer, rightly" in helpers.side_by_side(rightly).data
+    assert "no answer, rightly" in views.side_by_side(rightly).data
 
 
 def finished_run(folder):

@@ -23,7 +23,7 @@ from cosmosage.evaluation import statistics
 from cosmosage.evaluation.agreement import abstains, agreement, same_meaning
 from cosmosage.evaluation.confidence import auroc, reliability, risk_coverage
 from cosmosage.evaluation.judge import Judge, corrected
-from cosmosage.evaluation.questions import named, read_questions
+from cosmosage.evaluation.questions import named, question_records, read_questions
 from cosmosage.evaluation.saves import in_chunks
 from cosmosage.evaluation.written import numeric, score
 
@@ -37,7 +37,7 @@ _FORMAT = (
 
 def ask(
     models: Mapping[str, str | Path],
-    questions: Path,
+    questions: Path | Sequence[Path],
     out: Path,
     index: Path | None = None,
     samples: int = 5,
@@ -53,7 +53,7 @@ def ask(
 
     Args:
         models: folders or hub names by the name to give them.
-        questions: as ``read_questions`` reads: open ones with ``gold``, multiple choice, whose
+        questions: a file or several, as ``read_questions`` reads: open ones with ``gold``, multiple choice, whose
             right choice is then the gold answer, or with ``unanswerable`` true.
         out: the folder for the answers; made if missing.
         index: that ``retrieval.build`` wrote: every model is then also asked with its passages,
@@ -68,7 +68,10 @@ def ask(
         FileNotFoundError: a model or the file is missing.
         ValueError: no questions, or one that is too long for a model.
     """
-    asked = read_questions(questions)
+    files = [questions] if isinstance(questions, (str, Path)) else list(questions)
+    asked = question_records(
+        record for file in files for record in read_questions(file)
+    )
     figures = {}
     ways = {name: (path, None) for name, path in models.items()}
     if index is not None:
@@ -76,7 +79,7 @@ def ask(
     for name, (path, passages) in ways.items():
         file, mark = out / f"{name}.asked.jsonl", out / f".{name}.asked.done.json"
         key = fingerprint(
-            *(_FORMAT, str(path), rooms_models.portrait(path), Path(questions)),
+            *(_FORMAT, str(path), rooms_models.portrait(path), *map(Path, files)),
             *(
                 passages and passages / "done.json",
                 samples,

@@ -80,6 +80,7 @@ def compare_chunkings(
                 out=trained[name],
                 max_tokens=max_tokens,
                 seed=seed,
+                snapshots=False,
             )
         )
     judged = out / "test.jsonl"
