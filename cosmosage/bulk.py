@@ -29,6 +29,7 @@ from typing import IO, Any
 from tqdm.auto import tqdm
 
 from cosmosage import listing, packages, sources
+from cosmosage.documents import xml_tree
 
 _LINE_BYTES = (
     2**24
@@ -183,8 +184,6 @@ def manifest(file: Path) -> list[Archive]:
     """
     content = file.read_bytes()
     try:
-        if b"<!DOCTYPE" in content[:1000] or b"<!ENTITY" in content[:1000]:
-            raise ValueError("it has a DOCTYPE")
         found = [
             Archive(
                 name=entry.findtext("filename", ""),
@@ -193,7 +192,7 @@ def manifest(file: Path) -> list[Archive]:
                 md5=entry.findtext("md5sum", ""),
                 papers=int(entry.findtext("num_items", "0")),
             )
-            for entry in ET.fromstring(content).iter("file")
+            for entry in xml_tree(content).iter("file")
         ]
     except (ET.ParseError, ValueError) as error:
         raise ValueError(

@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 
 from tqdm.auto import tqdm
 
+from cosmosage.documents import xml_tree
 from cosmosage.downloads import Host, Refused, Unanswered
 from cosmosage.listing import NUMBER, Intake, record
 
@@ -67,13 +68,11 @@ def parse(content: bytes) -> Page:
 
 
 def _parse(content: bytes) -> Page:
-    if b"<!DOCTYPE" in content[:1000] or b"<!ENTITY" in content[:1000]:
-        raise ValueError("a document with a DOCTYPE, which is no answer of OAI-PMH")
     try:
         try:
-            root = ET.fromstring(content)
+            root = xml_tree(content)
         except ET.ParseError:  # control characters in an abstract are no XML
-            root = ET.fromstring(_CONTROL.sub(b"", content))
+            root = xml_tree(_CONTROL.sub(b"", content))
     except ET.ParseError as error:
         raise ValueError(f"no whole answer of OAI-PMH ({error})") from error
     if _name(root.tag) != "OAI-PMH":

@@ -376,7 +376,8 @@ def test_what_archives_cost(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "<html/>", "<!DOCTYPE x><arXivSRC/>", "<a><file/></a>"]
+    "content",
+    ["", "<html/>", "<!DOCTYPE x [<!ENTITY a 'b'>]><arXivSRC/>", "<a><file/></a>"],
 )
 def test_what_is_no_manifest(tmp_path, content):
     (tmp_path / "m.xml").write_text(content)

@@ -25,6 +25,7 @@ from cosmosage.documents import (
     whole_file,
     write_json,
     write_jsonl,
+    xml_tree,
 )
 
 
@@ -369,3 +370,14 @@ def test_whole_file_writes_bytes_where_asked(tmp_path):
         file.write(b"\x00\xff")
     assert path.read_bytes() == b"\x00\xff"
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("before", ["", "<!--" + "." * 2000 + "-->"])
+def test_xml_that_declares_entities_is_not_read(encoding, before):
+    """Wherever they stand: ten lines of them may stand for gigabytes of text."""
+    head = f'<?xml version="1.0" encoding="{encoding}"?>{before}'
+    text = head + "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"
+    with pytest.raises(ValueError, match="declares entities"):
+        xml_tree(text.encode(encoding))
+    assert xml_tree((head + "<!DOCTYPE a><a>ü</a>").encode(encoding)).text == "ü"

@@ -15,6 +15,8 @@ from html.parser import HTMLParser
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from cosmosage.documents import xml_tree
+
 MAX_UNPACKED = 512 * 2**20  # bytes of text in one EPUB: a hundred long books
 
 _DAMAGED = (  # what an entry that is missing, cut, locked or oddly packed raises
@@ -210,11 +212,11 @@ def _read_epub(
         and "META-INF/rights.xml" in book.namelist()
     ):
         raise ValueError("the EPUB is encrypted (DRM); a copy without it is needed")
-    container = _xml(book.read("META-INF/container.xml"))
+    container = xml_tree(book.read("META-INF/container.xml"))
     package_name = next(
         e.get("full-path", "") for e in container.iter() if _tag(e) == "rootfile"
     )
-    package = _xml(book.read(package_name))
+    package = xml_tree(book.read(package_name))
     told: dict[str, list[str]] = {}
     files: dict[str, str] = {}
     order: list[str] = []
@@ -241,12 +243,6 @@ def _read_epub(
         "licence": (told.get("rights") or [""])[0],
     }
     return texts, meta
-
-
-def _xml(data: bytes) -> ElementTree.Element:
-    if b"<!ENTITY" in data:  # expansion bombs need one; packages never do
-        raise ValueError("the EPUB's package declares entities; it is not read")
-    return ElementTree.fromstring(data)
 
 
 def _tag(element: ElementTree.Element) -> str:
