@@ -57,7 +57,12 @@ LINES = [
     },
 ]
 OVERLAP = {"questions": 75, "found": 2, "too_short": 0}
+KNOWN = {"set": "open", "measure": "gold_bits_per_byte", "n": [30, 28], "p_holm": 0.001}
+KNOWN |= {"contained": 0.4, "withheld": 0.05, "beyond": 0.35, "verdict": "memorised"}
+KNOWN |= {"contained_interval": [0.3, 0.5], "withheld_interval": [-0.1, 0.2]}
+KNOWN |= {"beyond_interval": [0.15, 0.55]}
 COMPARED = {"base": "base", "tuned": "tuned", "overlap": OVERLAP, "lines": LINES}
+COMPARED |= {"knowledge": [KNOWN]}
 
 
 def test_a_run_knows_its_places_and_takes_changes(tmp_path):
@@ -196,6 +201,8 @@ def test_the_page_of_a_run_holds_the_pictures_whose_data_are_there(tmp_path):
     assert plain.count("data:image/png;base64,") == 4
     assert "too few papers to tell" in plain and "Answers in writing" not in plain
 
+    assert "memorised" in plain and "+0.400, +0.300 to +0.500 (30)" in plain
+
     given = [
         written_answer("tuned", str(n), n % 2 == 0, False, "book:sky#1")
         | {"overlap": 0.5, "numeric": None, "id": f"q{n}"}
@@ -211,3 +218,32 @@ def test_the_page_of_a_run_holds_the_pictures_whose_data_are_there(tmp_path):
     assert page.count("data:image/png;base64,") == 7
     for what in ("learned against", "risk over", "agreement against", "book:sky#1"):
         assert what in page
+
+
+def test_figures_of_open_questions_stand_side_by_side():
+    part = {"bits_per_byte": 1.5, "bits_per_byte_interval": [1.25, 1.75]}
+    figure = {**part, "n": 4, "by_group": {"withheld": {**part, "bits_per_byte": 2.5}}}
+    choices = {"accuracy": 0.5}
+    shown = views.gold({"base": {"questions": {"open": figure, "choices": choices}}})
+    (row,) = shown.to_dict("records")
+    assert row == {
+        "set": "open",
+        "model": "base",
+        "n": 4,
+        "all": "1.500 (1.250 to 1.750)",
+        "withheld": "2.500 (1.250 to 1.750)",
+    }
+
+
+def test_what_was_written_is_shown_with_what_agreement_tells():
+    given = [
+        written_answer("tuned", str(n), n % 2 == 0, False, "book:sky#1")
+        | {"overlap": 0.5, "numeric": n % 2 == 0, "id": f"q{n}"}
+        | {"agreement": n / 8, "agreed_right": n % 2 == 0}
+        for n in range(8)
+    ]
+    (row,) = views.asked({"tuned": summarise_asked(given)}).to_dict("records")
+    assert row["n"] == 8 and row["right"].startswith("0.500 (")
+    assert row["right numbers"] == "4 of 8"
+    assert row["gave none where there is none"] == "0 of 0"
+    assert "not distinguishable" in row["does agreement tell right from wrong?"]
