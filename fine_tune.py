@@ -254,6 +254,7 @@ class _Run:
             weight_decay=settings.weight_decay,
             states=settings.optimiser_states,
             seed=settings.seed,
+            remainders=settings.remainders,
         )
         self.validation = Validation(
             validation, settings.validation_rows, settings.patience

@@ -235,7 +235,8 @@ def _recipe(settings: Settings, on_card: bool) -> Recipe:
         compiled=settings.compile,
         step_in_backward=settings.step_in_backward,
         accumulated=settings.rows_per_step > settings.micro_batch,
-        state_bytes=STATE_BYTES[settings.optimiser_states],
+        state_bytes=STATE_BYTES[settings.optimiser_states]
+        + 2 * (settings.remainders and settings.method == "full"),  # adapters are fp32
         dtype=torch.bfloat16 if on_card else models.working_dtype(),
         in_parts=on_card or torch.cuda.is_available(),
     )
@@ -286,6 +287,8 @@ def _advice(short: float, settings: Settings) -> str:
     if settings.method == "full":
         if settings.optimiser_states == "fp32":
             changes.append('optimiser_states="8bit"')
+        if settings.remainders:
+            changes.append("remainders=False")
         if not settings.step_in_backward:
             changes.append("step_in_backward=True")
         changes.append('method="lora"')

@@ -66,6 +66,10 @@ class Settings:
     """Plain adapters, rank-stabilised ones, or DoRA's."""
     optimiser_states: Literal["fp32", "8bit"] = "fp32"
     """AdamW's moments: 8 bytes a weight, or 2."""
+    remainders: bool = False
+    """Keep what bf16 cuts off of every weight, 2 bytes each: they learn as fp32 weights do.
+    Otherwise they are rounded by chance, which is right on average and noise over hundreds of
+    steps at a large rate."""
     step_in_backward: bool = False
     """Step each weight as soon as its gradient is there: gradients are never all in memory. They
     are clipped by the norm of the step before, and a step is one micro-batch."""

@@ -56,9 +56,10 @@ def wait_for(condition, process: multiprocessing.Process) -> None:
     [
         (7, {}),
         (7, {"method": "lora"}),
+        (7, {"remainders": True, "optimiser_states": "8bit", "patience": 50}),
         (6, {"step_in_backward": True, "optimiser_states": "8bit", "patience": 50}),
     ],
-    ids=["full", "lora", "in backward"],
+    ids=["full", "lora", "remainders", "in backward"],
 )
 def test_killed_at_random_it_ends_with_the_same_weights(
     base, data, tmp_path, start, kills, more

@@ -5,7 +5,14 @@ import copy
 import pytest
 import torch
 
-from cosmosage.optimiser import AdamW, Moment, clip_scale, round_stochastically
+from cosmosage.optimiser import (
+    AdamW,
+    Moment,
+    clip_scale,
+    joined,
+    round_stochastically,
+    split,
+)
 
 
 def neighbours(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -292,3 +299,68 @@ def test_parts_of_a_gradient_are_added_in_fp32():
     assert optimiser.norm() == 0
     optimiser.step(1.0)
     assert weight.item() == 1  # nothing to step by
+
+
+def test_a_value_in_two_halves_is_the_value():
+    draw = torch.Generator().manual_seed(2)
+    values = torch.randn(4096, 8, generator=draw) * 10 ** torch.linspace(-30, 30, 8)
+    values[0] = torch.tensor([0.0, -0.0, 1.0, -2.0, 1 + 2**-8, -1 - 2**-8, 1e-40, 3e38])
+    value = torch.empty_like(values, dtype=torch.bfloat16)
+    rest = torch.empty_like(values, dtype=torch.int16)
+    split(value, rest, values)
+    assert torch.equal(
+        joined(value, rest).view(torch.int32), values.view(torch.int32)
+    )  # bit for bit, the sign of zero with it
+    off = (value.float() - values).abs()
+    nearest = (values.bfloat16().float() - values).abs()
+    assert torch.equal(off, nearest)
+
+
+@pytest.mark.parametrize("states", ["fp32", "8bit"])
+def test_with_their_remainders_bf16_weights_are_those_of_fp32(states):
+    """The same gradients take both the same way, bit for bit; rounded by chance, they part."""
+    draw = torch.Generator().manual_seed(7)
+    start = torch.randn(96, 64, generator=draw).bfloat16()
+    wide, narrow, chance = (
+        torch.nn.Parameter(start.to(dtype).clone())
+        for dtype in (torch.float32, torch.bfloat16, torch.bfloat16)
+    )
+    rates = {"weight_decay": 0.1, "states": states}
+    ours = AdamW([("w", narrow)], **rates, remainders=True)
+    theirs = AdamW([("w", wide)], **rates)
+    rounded_ = AdamW([("w", chance)], **rates)
+    for _ in range(50):
+        gradient = torch.randn(96, 64, generator=draw)
+        for parameter in (wide, narrow, chance):
+            parameter.grad = gradient.to(parameter.dtype)
+        wide.grad = narrow.grad.float()
+        for optimiser in (ours, theirs, rounded_):
+            optimiser.step(1e-4)
+    whole = joined(narrow.detach().view(-1), ours.rests["w"])
+    assert torch.equal(whole, wide.detach().view(-1))
+    moved = (wide.detach() - start).square().mean().sqrt()
+    noise = (chance.detach() - wide.detach()).square().mean().sqrt()
+    assert noise > moved  # what the remainders are for
+    assert "w.rest" in ours.state() and "w.rest" not in rounded_.state()
+
+
+def test_remainders_are_taken_up_again():
+    draw = torch.Generator().manual_seed(9)
+    start = torch.randn(64, 64, generator=draw).bfloat16()
+    gradients = [torch.randn(64, 64, generator=draw).bfloat16() for _ in range(8)]
+
+    def steps(optimiser, parameter, some):
+        for gradient in some:
+            parameter.grad = gradient.clone()
+            optimiser.step(1e-4)
+
+    whole, cut = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    steps(AdamW([("w", whole)], remainders=True), whole, gradients)
+    first = AdamW([("w", cut)], remainders=True)
+    steps(first, cut, gradients[:4])
+    state = {name: tensor.clone() for name, tensor in first.state().items()}
+    again = torch.nn.Parameter(cut.detach().clone())
+    second = AdamW([("w", again)], remainders=True)
+    second.restore(state, first.progress())
+    steps(second, again, gradients[4:])
+    assert torch.equal(again, whole)

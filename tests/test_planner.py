@@ -173,6 +173,15 @@ def test_moments_of_a_byte_and_one_gradient_at_a_time(base):
     assert made.memory_gib["gradients"] * GIB < count  # of 2 bytes each
 
 
+def test_remainders_take_two_bytes_where_weights_are_bf16(base):
+    count = plan(base).parameters
+    kept = plan(base, remainders=True)
+    assert kept.memory_gib["optimiser"] * GIB == pytest.approx(10 * count)
+    for given in ({"method": "lora"}, {"method": "qlora"}):  # adapters are fp32
+        both = [plan(base, **given, remainders=kept) for kept in (False, True)]
+        assert both[0].memory_gib == both[1].memory_gib
+
+
 def test_weights_of_four_bits_by_hand(llama):
     made = plan(llama, method="qlora")
     # a layer's matrices: 2 x 4096 x 4096, 2 x 4096 x 1024, 3 x 4096 x 14336
