@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--questions", nargs="*", type=Path, default=[])
     parser.add_argument("--base", default="data/base")
     parser.add_argument("--out", type=Path, default=Path("data/gain"))
-    parser.add_argument("--rate", type=float, default=1.2e-4)
-    parser.add_argument("--epochs", type=float, default=1.5)
+    parser.add_argument("--rate", type=float, default=1e-4)
+    parser.add_argument("--epochs", type=float, default=1.0)
     given = parser.parse_args(arguments)
     out = given.out
     sets = split(given.documents, given.general, out, given.questions)
@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         learning_rate=given.rate,
         epochs=given.epochs,
         snapshots=True,
+        remainders=True,
         validations=3,
     )
     print(fine_tune.fine_tune(settings))
