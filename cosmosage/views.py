@@ -259,7 +259,7 @@ def gains(compared: dict[str, Any], questions: dict[str, Any]) -> list[str]:
             continue
         low, high = line["interval"] or (float("nan"),) * 2
         text = (
-            f"{plots.measure(line)}: {line['base']:.3f} -> {line['tuned']:.3f} "
+            f"{line['set']}: {plots.measure(line)} {line['base']:.3f} -> {line['tuned']:.3f} "
             f"({line['difference']:+.3f}, 95 % {low:+.3f} to {high:+.3f}, n = {line['n']}): "
             f"{verdict(line)}"
         )
@@ -272,6 +272,14 @@ def gains(compared: dict[str, Any], questions: dict[str, Any]) -> list[str]:
                 + overlap_sentence(asked["overlap"])
             )
         out.append(text)
+    for line in compared["knowledge"]:
+        if line["measure"] == "gold_bits_per_byte":
+            gained = [_gain(line, kind, 1) for kind in ("contained", "withheld")]
+            out.append(
+                f"{line['set']}: bits per byte of the answer fell by {gained[0]} where its document "
+                f"was trained on (n = {line['n'][0]}), by {gained[1]} where it was withheld (n = "
+                f"{line['n'][1]}): {line['verdict']}"
+            )
     return out
 
 
