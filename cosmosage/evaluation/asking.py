@@ -53,8 +53,9 @@ def ask(
 
     Args:
         models: folders or hub names by the name to give them.
-        questions: a file or several, as ``read_questions`` reads: open ones with ``gold``, multiple choice, whose
-            right choice is then the gold answer, or with ``unanswerable`` true.
+        questions: a file or several, as ``read_questions`` reads: open ones with ``gold``,
+            multiple choice, whose right choice is then the gold answer, or with ``unanswerable``
+            true.
         out: the folder for the answers; made if missing.
         index: that ``retrieval.build`` wrote: every model is then also asked with its passages,
             as "<model> with retrieval".

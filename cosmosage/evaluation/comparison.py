@@ -286,35 +286,29 @@ def _knowledge(pairs: list[tuple[dict, dict]]) -> list[dict[str, Any]]:
     sided = [
         pair for pair in pairs if pair[0].get("group") in ("contained", "withheld")
     ]
-    first = [one["group"] == "contained" for one, _ in sided]
+    first = np.array([one["group"] == "contained" for one, _ in sided])
     if len(set(first)) < 2:
         return []
-    documents = [one["document"] for one, _ in sided]
+    documents = np.array([one["document"] for one, _ in sided], object)
     lines = []
     for measure, values in _gains(sided).items():
-        by_kind = {}
-        for kind in ("contained", "withheld"):
-            chosen = [
-                place for place, one in enumerate(first) if one == (kind == "contained")
-            ]
-            sums = statistics.bootstrap(
-                [documents[place] for place in chosen],
-                values[chosen],
-                seed=statistics.SEED + len(by_kind),  # draws of the two are independent
-            )
+        gains, drawn = [], []
+        for seed, chosen in enumerate((first, ~first)):  # draws of the two: independent
+            seed += statistics.SEED
+            sums = statistics.bootstrap(documents[chosen], values[chosen], seed=seed)
             gain, size = values[chosen].sum(axis=0)
-            by_kind[kind] = len(chosen), gain / size, sums[:, 0] / sums[:, 1]
-        (n, one, one_drawn), (m, other, other_drawn) = by_kind.values()
+            gains.append(gain / size)
+            drawn.append(sums[:, 0] / sums[:, 1])
         lines.append(
             {
                 "measure": measure,
-                "n": [n, m],
-                "contained": float(one),
-                "contained_interval": statistics.interval(one_drawn),
-                "withheld": float(other),
-                "withheld_interval": statistics.interval(other_drawn),
-                "beyond": float(one - other),
-                "beyond_interval": statistics.interval(one_drawn - other_drawn),
+                "n": [int(first.sum()), int((~first).sum())],
+                "contained": float(gains[0]),
+                "contained_interval": statistics.interval(drawn[0]),
+                "withheld": float(gains[1]),
+                "withheld_interval": statistics.interval(drawn[1]),
+                "beyond": float(gains[0] - gains[1]),
+                "beyond_interval": statistics.interval(drawn[0] - drawn[1]),
                 "p": statistics.relabelled(documents, first, values),
             }
         )
