@@ -3,12 +3,12 @@ per cent, and all other text worse by one at most.
 
     python -m benchmarks.gain DOCUMENTS... --general FILE [--questions FILE...] [--out DIR]
 
-DOCUMENTS are files that ``arxiv.documents`` and ``books.documents`` wrote; ``--general`` holds texts
-of any other kind, of which every second one is for choosing and the rest for judging. Papers are
-split by the hash of their names: 60 % train, 20 % choose, 20 % judge. The model is trained once;
-of its snapshots and of the mixtures with the base that one is kept which learnt most on the
+DOCUMENTS are files that ``arxiv.documents`` and ``books.documents`` wrote; ``--general`` holds
+texts of any other kind, of which every second one is for choosing and the rest for judging. Papers
+are split by the hash of their names: 60 % train, 20 % choose, 20 % judge. The model is trained
+once; of its snapshots and of the mixtures with the base that one is kept which learnt most on the
 choosing side with the interval of its loss on general text below the margin. The table then shows
-base, tuned and kept model on texts that nothing was chosen by. Half an hour to an hour on two cores.
+base, tuned and kept model on texts that nothing was chosen by. An hour or two on two cores.
 """
 
 import argparse

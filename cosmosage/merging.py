@@ -1,9 +1,9 @@
 """A model between its base and its tuned self.
 
-Tuning moves weights along a way on which most is learnt early and most is lost late: half of the way
-gives back half of the loss on other text, or more, and keeps most of the gain (Wortsman et al. 2022,
-arXiv:2109.01903; AstroSage 8B is three quarters of the way). It costs no training, only the look at
-how far to go, which belongs on validation texts.
+Tuning moves weights along a way on which most is learnt early and most is lost late: half of the
+way gives back half of the loss on other text, or more, and keeps most of the gain (Wortsman et al.
+2022, arXiv:2109.01903; AstroSage 8B is three quarters of the way). It costs no training, only the
+look at how far to go, which belongs on validation texts.
 """
 
 from pathlib import Path

@@ -7,8 +7,8 @@ chance, in proportion to the distance (stochastic rounding): right on average, a
 memory of fp32 weights, for the price of one random number a weight and step.
 
 Right on average is not right: of N steps at a rate r, a weight whose neighbour in bf16 is u away
-has walked at random by the root of N r u. With the 135M model (weights of .19, u = .001) that is more
-after 200 steps at 1e-4 than the way that it was to learn. Two more bytes a weight keep what
+has walked at random by the root of N r u. With the 135M model (weights of .19, u = .001) that is
+more after 200 steps at 1e-4 than the way that it was to learn. Two more bytes a weight keep what
 bf16 cuts off, and with them the weights are those of fp32.
 
 A step can also be made inside the backward pass, each weight's as soon as its gradient is

@@ -4,7 +4,6 @@ What the two differ in stands side by side, and nothing else in the notebooks do
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)

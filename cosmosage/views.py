@@ -266,19 +266,19 @@ def gains(compared: dict[str, Any], questions: dict[str, Any]) -> list[str]:
         if "percent" in line:
             text += " (fewer are better)"
         else:
-            asked = questions[line["set"]]
+            figure = questions[line["set"]]
             text += (
-                f"; the commonest answer alone: {asked['majority']:.3f}; "
-                + overlap_sentence(asked["overlap"])
+                f"; the commonest answer alone: {figure['majority']:.3f}; "
+                + overlap_sentence(figure["overlap"])
             )
         out.append(text)
     for line in compared["knowledge"]:
         if line["measure"] == "gold_bits_per_byte":
             gained = [_gain(line, kind, 1) for kind in ("contained", "withheld")]
             out.append(
-                f"{line['set']}: bits per byte of the answer fell by {gained[0]} where its document "
-                f"was trained on (n = {line['n'][0]}), by {gained[1]} where it was withheld (n = "
-                f"{line['n'][1]}): {line['verdict']}"
+                f"{line['set']}: bits per byte of the answer fell by {gained[0]} where its "
+                f"document was trained on (n = {line['n'][0]}), by {gained[1]} where it was "
+                f"withheld (n = {line['n'][1]}): {line['verdict']}"
             )
     return out
 
@@ -340,11 +340,13 @@ def knowledge(compared: dict[str, Any]) -> pd.DataFrame:
     """
     rows = []
     for line in compared["knowledge"]:
-        gold = line["measure"] == "gold_bits_per_byte"
-        scale = 1 if gold else 100
+        in_bits = line["measure"] == "gold_bits_per_byte"
+        scale = 1 if in_bits else 100
         row: dict[str, Any] = {
             "set": line["set"],
-            "gain in": "bits per byte of the answer" if gold else plots.measure(line),
+            "gain in": (
+                "bits per byte of the answer" if in_bits else plots.measure(line)
+            ),
         }
         for kind, n in zip(("contained", "withheld"), line["n"]):
             row[f"documents {kind} (n)"] = _gain(line, kind, scale) + f" ({n})"
@@ -453,8 +455,8 @@ def side_by_side(
         by_question.setdefault(line["question"], {})[line["model"]] = line
     parts = []
     for question, given in by_question.items():
-        gold = next((line["gold"] for line in given.values() if line.get("gold")), "")
-        told = f" <i>({html.escape(gold)})</i>" if gold else ""
+        right = next((line["gold"] for line in given.values() if line.get("gold")), "")
+        told = f" <i>({html.escape(right)})</i>" if right else ""
         cells = [
             (name, _answer(given[name], known) if name in given else "")
             for name in names

@@ -77,6 +77,7 @@ def evaluate(
     questions: Mapping[str, Path] | Path | None,
     out: Path,
     length: int | None = None,
+    *,
     trained_on: Sequence[Path] = (),
     index: Path | None = None,
 ) -> dict[str, dict[str, Any]]:
@@ -150,10 +151,9 @@ def evaluate(
     }
     ways = {name: (path, items, keys) for name, path in named.items()}
     if index is not None:
-        asked, asked_keys = _with_passages(items, keys, Path(index))
+        asked = _with_passages(items, keys, Path(index))
         ways |= {
-            f"{name} with retrieval": (path, asked, asked_keys)
-            for name, path in named.items()
+            f"{name} with retrieval": (path, *asked) for name, path in named.items()
         }
     figures = {}
     with tqdm(ways.items(), desc="evaluating", unit="model") as bar:

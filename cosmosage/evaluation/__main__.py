@@ -83,8 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ),
             given.out,
             given.length,
-            given.trained_on,
-            given.index,
+            trained_on=given.trained_on,
+            index=given.index,
         )
         print(table(figures))
         base, *others = figures

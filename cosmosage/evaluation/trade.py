@@ -1,8 +1,8 @@
 """What was learnt against what was lost, for every model on the way, and how far to go.
 
-A training can be left early, or its weights be mixed with the base's. Each of those models is a point:
-what it gained on texts like those it read, and what it lost on all others. Which one to keep is
-chosen here, on texts that are for choosing; what it's worth is measured on others.
+A training can be left early, or its weights be mixed with the base's. Each of those models is a
+point: what it gained on texts like those it read, and what it lost on all others. Which one to keep
+is chosen here, on texts that are for choosing; what it's worth is measured on others.
 """
 
 from collections.abc import Mapping, Sequence
