@@ -31,7 +31,7 @@ base: data/base/done.json
 test: .venv/tests.done data/base/done.json
 	.venv/bin/black --check .
 	.venv/bin/pylint --jobs 0 *.py cosmosage tests benchmarks sample
-	$(venv) -m pytest --numprocesses 2 --dist loadfile
+	$(venv) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 chat: data/base/done.json
 	$(tame) $(venv) -m cosmosage.server --port $(PORT) \

@@ -59,13 +59,13 @@ class Run:
     @property
     def texts(self) -> dict[str, Path]:
         """The sets of texts to be judged by: of the run's own documents, and of anything else."""
-        general = HERE / "sample" / "general.jsonl"
+        general = Path(_place(self.scale.general))
         return {"held-out": self / "corpus" / "test.jsonl.gz", "general": general}
 
     @property
     def asked(self) -> dict[str, Path]:
         """The sets of questions: with choices, and open ones."""
-        open_ones = HERE / "sample" / "questions" / "open.jsonl"
+        open_ones = Path(_place(self.scale.open_questions))
         return {"choices": self.questions, "open": open_ones}
 
     @property

@@ -16,6 +16,10 @@ class Scale:
     """A folder of books below the repository."""
     questions: str
     """Multiple-choice questions, JSON lines."""
+    open_questions: str
+    """Questions with an answer in words, JSON lines."""
+    general: str
+    """Texts of anything else, on which nothing may be lost, JSON lines."""
     limit: int
     """Papers that a query may list."""
     base: str
@@ -67,6 +71,8 @@ SCALES = {
         papers="sample/arxiv",
         books="sample/book",
         questions="sample/questions/questions.jsonl",
+        open_questions="sample/questions/open.jsonl",
+        general="sample/general.jsonl",
         limit=100,
         base="data/base",
         card=None,
@@ -94,6 +100,8 @@ SCALES = {
         papers="cat:astro-ph.CO",
         books="books",
         questions="sample/questions/questions.jsonl",
+        open_questions="sample/questions/open.jsonl",
+        general="sample/general.jsonl",
         limit=2000,
         base="mistralai/Mistral-7B-v0.1",
         card="RTX A6000",

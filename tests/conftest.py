@@ -56,6 +56,11 @@ def bf16(monkeypatch):
     _working_in(monkeypatch, "bfloat16")
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the file that takes longest, so that no core waits for it at the end."""
+    items.sort(key=lambda item: item.path.stem != "test_notebooks")
+
+
 def pytest_configure():
     """Take Ctrl-C in, also where a shell that runs this in its background lets nothing through."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -29,6 +29,8 @@ SMALLER = {
     "biopsies": 1,
 }
 """The sample with less training and shorter answers; the code is the same."""
+ASKED = ("questions", "open_questions", "general")
+"""What it is judged by beside its own documents: a part of the sample's."""
 
 
 @pytest.fixture(name="base", scope="module")
@@ -51,6 +53,10 @@ def make_mirror(tmp_path_factory):
         shutil.copy(ROOT / "sample/arxiv/sources" / name, folder / "sources")
     asked = (ROOT / "sample/questions/questions.jsonl").read_text("utf-8").splitlines()
     (folder / "questions.jsonl").write_text("\n".join(asked[::24]) + "\n", "utf-8")
+    few_of = {"open_questions": "questions/open.jsonl", "general": "general.jsonl"}
+    for name, file in few_of.items():
+        some = (ROOT / "sample" / file).read_text("utf-8").splitlines()[::10]
+        (folder / f"{name}.jsonl").write_text("\n".join(some) + "\n", "utf-8")
     return folder
 
 
@@ -90,7 +96,7 @@ def state(folder):
 def test_the_sample_twice_in_one_folder(base, mirror, data):
     changes = SMALLER | {
         "base": str(base),
-        "questions": str(mirror / "questions.jsonl"),
+        **{name: str(mirror / f"{name}.jsonl") for name in ASKED},
     }
     both = ["textbooks.ipynb", "cosmosage.ipynb"]
     books, story = run(both, data, "sample", changes, str(mirror))
@@ -115,8 +121,8 @@ def test_the_sample_twice_in_one_folder(base, mirror, data):
     ]
     assert [line["step"] for line in metrics] == [1, 2]
     figures = json.loads((data / "evaluation/tuned.json").read_text("utf-8"))
-    assert figures["questions"]["questions"]["n"] == 8
-    assert figures["texts"]["test"]["bits_per_byte"] > 0
+    assert figures["questions"]["choices"]["n"] == 8
+    assert figures["texts"]["held-out"]["bits_per_byte"] > 0
     page = (data / "report.html").read_text("utf-8")
     assert "data:image/png;base64," in page
     assert not re.search(r"<script|src=\"http|href=\"http", page)
@@ -133,7 +139,7 @@ def test_full_against_a_local_arxiv(base, mirror, data, monkeypatch):
     shutil.rmtree(folder, ignore_errors=True)
     changes = SMALLER | {
         "base": str(base),
-        "questions": str(mirror / "questions.jsonl"),
+        **{name: str(mirror / f"{name}.jsonl") for name in ASKED},
         "held_out": 0.12,
         "delay_s": 0.0,
         "limit": 20,
