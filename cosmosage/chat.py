@@ -78,14 +78,12 @@ class Chat:
                 # half of a surrogate pair is no character
                 text = text[:LONGEST].encode("utf-8", "replace").decode("utf-8")
                 return Reply(text, *_usage(reply))
+            # an answer, but none of the kind: another try may mend it
             except (AttributeError, IndexError, TypeError, ValueError) as error:
-                if (
-                    not again
-                ):  # an answer, but none of the kind: another try may mend it
+                if not again:
                     raise self._silence(error) from error
-            except (
-                openai.OpenAIError
-            ) as error:  # the client has asked again where it helps
+            # the client has asked again where that helps
+            except openai.OpenAIError as error:
                 raise self._silence(error) from error
         raise ValueError(f"tries is {self.tries}; wanted 1 or more")
 

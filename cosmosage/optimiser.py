@@ -304,9 +304,10 @@ class AdamW:
         generator.manual_seed(int(mixed.generate_state(1)[0]))
         for begin in range(0, len(flat), STEPPED_AT_ONCE):
             part = slice(begin, min(begin + STEPPED_AT_ONCE, len(flat)))
-            weight = flat[part].float() if narrow else flat[part]
             if rest is not None:
                 weight = joined(flat[part], rest[part])
+            else:
+                weight = flat[part].float() if narrow else flat[part]
             moments = [each.read(part.start, part.stop) for each in (first, second)]
             pushed = gradient[part].float()
             adamw(

@@ -604,3 +604,12 @@ def test_open_questions_cost_the_bits_of_their_answers(folder, loaded, tmp_path)
     assert line["measure"] == "gold_bits_per_byte" and line["n"] == 12
     assert line["tuned"] == figures["worse"]["questions"]["open"]["bits_per_byte"]
     assert table(figures).count("gold") == 1
+
+
+def test_another_model_of_the_name_takes_no_answers_over(folder, files, tmp_path):
+    corpus, asked, out = files
+    sets = {"asked": asked, "more": write(asked.with_name("more.jsonl"), questions(6))}
+    evaluate({"it": folder}, corpus, sets, out)
+    evaluate({"it": nudged(folder, tmp_path / "other", 0.1)}, None, asked, out)
+    lines = [json.loads(line) for line in (out / "it.answers.jsonl").open()]
+    assert {line["set"] for line in lines} == {"asked"}

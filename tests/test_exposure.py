@@ -15,7 +15,7 @@ from cosmosage import models, retrieval
 from cosmosage.documents import Document, write_jsonl
 from cosmosage.evaluation import compare, evaluate, statistics
 from cosmosage.evaluation.choices import likelihoods, put
-from cosmosage.evaluation.exposure import TAINTED, Trained
+from cosmosage.evaluation.exposure import TAINTED, marks
 
 
 @pytest.fixture(name="folder", scope="module")
@@ -34,7 +34,13 @@ def trained_on(tmp_path, *texts):
     file = tmp_path / "train.jsonl"
     lines = ({"id": f"arxiv:{n}", "text": t} for n, t in enumerate(texts))
     write_jsonl(file, lines)
-    return Trained([file])
+    return [file]
+
+
+def marked(files, kind, records):
+    """What is known of the records of one set."""
+    (found,) = marks(files, {(kind, "set"): records}).values()
+    return found
 
 
 def test_a_copied_part_counts_by_its_words(tmp_path):
@@ -47,10 +53,9 @@ def test_a_copied_part_counts_by_its_words(tmp_path):
         "twelve words": " ".join(copied.split()[:12]) + " " + own,
         "empty": "...",
     }
-    marks = trained.marks(
-        "texts", [{"id": name, "text": text} for name, text in texts.items()]
-    )
-    assert {name: mark["seen"] for name, mark in marks.items()} == {
+    records = [{"id": name, "text": text} for name, text in texts.items()]
+    found = marked(trained, "texts", records)
+    assert {name: mark["seen"] for name, mark in found.items()} == {
         "none": 0,
         "all": 1,
         "half": 0.5,
@@ -64,15 +69,15 @@ def test_conversations_are_read_too(tmp_path):
     file = tmp_path / "pairs.jsonl"
     talk = [{"role": "user", "content": "?"}, {"role": "assistant", "content": said}]
     write_jsonl(file, [{"id": "pair:1", "messages": talk}])
-    marks = Trained([file]).marks("texts", [{"id": "a", "text": said}])
-    assert marks["a"]["seen"] == 1
+    assert marked([file], "texts", [{"id": "a", "text": said}])["a"]["seen"] == 1
 
 
 def test_questions_are_told_apart_by_where_their_answer_stands(tmp_path):
     asked = f"What is {sentence(8, 20)}?"
     trained = trained_on(tmp_path, f"Nothing. {asked} Something else follows here.")
     open_question = {"gold": "147 Mpc", "question": f"Why {sentence(9, 20)}?"}
-    marks = trained.marks(
+    found = marked(
+        trained,
         "questions",
         [
             {"id": "a", "question": asked, "choices": ["x", "y"], "answer": 0}
@@ -82,7 +87,7 @@ def test_questions_are_told_apart_by_where_their_answer_stands(tmp_path):
             {"id": "d", **open_question},
         ],
     )
-    assert marks == {
+    assert found == {
         "a": {"tainted": True, "group": "contained"},
         "b": {"tainted": False, "group": "withheld"},
         "c": {"tainted": False, "group": "not_answered"},
@@ -91,9 +96,9 @@ def test_questions_are_told_apart_by_where_their_answer_stands(tmp_path):
 
 
 def test_nobody_knows_without_the_training(tmp_path):
-    assert not Trained().marks("texts", [{"id": "a", "text": "x"}])
+    assert not marked([], "texts", [{"id": "a", "text": "x"}])
     with pytest.raises(FileNotFoundError, match="name the texts"):
-        Trained([tmp_path / "no.jsonl"])
+        marked([tmp_path / "no.jsonl"], "texts", [])
 
 
 def test_figures_come_with_and_without_what_was_read(folder, tmp_path, monkeypatch):
@@ -105,7 +110,7 @@ def test_figures_come_with_and_without_what_was_read(folder, tmp_path, monkeypat
     plain = evaluate(models_, texts, None, out)["one"]["texts"]["held"]
     assert plain["untainted"] is None
     monkeypatch.setattr(models, "load", None)  # nothing is measured again
-    figures = evaluate(models_, texts, None, out, trained_on=trained.files)
+    figures = evaluate(models_, texts, None, out, trained_on=trained)
     clean = figures["one"]["texts"]["held"]["untainted"]
     read = json.loads((out / "one.json").read_text())["texts"]["held"]["documents"]
     assert [r["id"] for r in read if r["seen"] >= TAINTED] == ["p0", "p3"]
@@ -221,7 +226,7 @@ def test_the_command_tells_memory(folder, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "cosmosage.evaluation", f"a={folder}", f"b={folder}"]
         + ["--questions", str(asked), "--out", str(tmp_path / "out")]
-        + ["--trained-on", *map(str, trained.files)],
+        + ["--trained-on", *map(str, trained)],
         capture_output=True,
         text=True,
         check=False,

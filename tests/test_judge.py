@@ -1,8 +1,6 @@
 """A judge behind a real server on loopback, which errs as often as it is told to."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -10,53 +8,34 @@ from sklearn.metrics import cohen_kappa_score
 
 from cosmosage.evaluation import statistics
 from cosmosage.evaluation.judge import Judge, calibrate, corrected, read_graded
+from tests.chat_server import ChatServer, serving, spoken
 
 
-class Server(ThreadingHTTPServer):
+class Server(ChatServer):
     """Grades by the answer's first word; ``replies`` come before, one a request."""
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.replies, self.asked = [], []
+        super().__init__()
+        self.replies = []
 
     @property
     def judge(self):
         """The judge that asks here."""
-        address = f"http://127.0.0.1:{self.server_port}/v1"
-        return Judge("tiny", address, timeout_s=20)
+        return Judge("tiny", self.address, timeout_s=20)
 
-
-class Handler(BaseHTTPRequestHandler):
-    """One request."""
-
-    def log_message(self, *_):  # pylint: disable=arguments-differ
-        """Say nothing."""
-
-    def do_POST(self):  # pylint: disable=invalid-name
-        """Answer as the OpenAI server does, or as the test wants."""
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.asked.append(body)
+    def answer(self, body):
         text = body["messages"][0]["content"]
         answer = text.split("<answer>\n")[1].split()[0]
         status, said = 200, "RIGHT" if answer == "good" else "It is WRONG."
-        if self.server.replies:
-            status, said = self.server.replies.pop(0)
-        reply = {"choices": [{"message": {"content": said}}]} if said else {"a": 1}
-        data = json.dumps(reply).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        if self.replies:
+            status, said = self.replies.pop(0)
+        return status, spoken(said) if said else {"a": 1}
 
 
 @pytest.fixture(name="server")
 def _server():
-    server = Server()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(Server()) as server:
+        yield server
 
 
 def answers(*words):

@@ -5,9 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from cosmosage.pairs.__main__ import main
 from cosmosage.pairs.checks import Twins, fault, grade, numbers, written
 from cosmosage.pairs.places import MOST_WORDS, chosen
 from cosmosage.retrieval import words
+from tests.chat_server import ChatServer, serving, spoken
 from tests.test_corpus import prose
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,23 +68,21 @@ def fact_in(text: str) -> tuple[str, str, str, str]:
     return found[1], found[2], found[3], found[0]
 
 
-class Server(ThreadingHTTPServer):
-    """Speaks the chat completions API: writes by ``writes``, grades by ``grades``.
+class Server(ChatServer):
+    """Writes by ``writes``, grades by ``grades``.
 
     ``stumbles`` are (status, body) that come before, one a request.
     """
 
-    daemon_threads = True
-
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.stumbles, self.asked, self.delay = [], [], 0.0
+        super().__init__()
+        self.stumbles, self.delay = [], 0.0
         self.writes = about
         self.grades = lambda question: "95"
 
     def chat(self, model: str = "tiny", **more) -> Chat:
         """Who asks here."""
-        return Chat(model, f"http://127.0.0.1:{self.server_port}/v1", **more)
+        return Chat(model, self.address, **more)
 
     def say(self, body: dict) -> str:
         """The reply to a conversation."""
@@ -96,34 +93,15 @@ class Server(ThreadingHTTPServer):
             )
         return self.writes(re.search(r"<passage>\n(.*?)\n</passage>", text, re.S)[1])
 
-
-class Handler(BaseHTTPRequestHandler):
-    """One request."""
-
-    def log_message(self, *_):  # pylint: disable=arguments-differ
-        """Say nothing."""
-
-    def do_POST(self):  # pylint: disable=invalid-name
-        """Answer as the OpenAI server does, or stumble."""
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.asked.append(body)
-        time.sleep(self.server.delay)
-        status, data = 200, None
-        if self.server.stumbles:
-            status, data = self.server.stumbles.pop(0)
-        elif body["model"] == "unknown":
-            status, data = 404, b'{"error": {"message": "no such model"}}'
-        if data is None:
-            reply = {
-                "choices": [{"message": {"content": self.server.say(body)}}],
-                "usage": {"prompt_tokens": 100, "completion_tokens": 10},
-            }
-            data = json.dumps(reply).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+    def answer(self, body):
+        """As the OpenAI server does, or a stumble."""
+        time.sleep(self.delay)
+        if self.stumbles:
+            return self.stumbles.pop(0)
+        if body["model"] == "unknown":
+            return 404, {"error": {"message": "no such model"}}
+        usage = {"prompt_tokens": 100, "completion_tokens": 10}
+        return 200, spoken(self.say(body)) | {"usage": usage}
 
 
 def about(passage: str) -> str:
@@ -139,11 +117,8 @@ def about(passage: str) -> str:
 
 @pytest.fixture(name="server")
 def _server():
-    server = Server()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(Server()) as server:
+        yield server
 
 
 @pytest.fixture(name="built", scope="module")
@@ -556,7 +531,7 @@ def test_nobody_there_and_other_faults_end_the_command(built, tmp_path, capsys):
 
 
 def test_the_command_tells_what_was_kept(server, built, tmp_path, capsys):
-    address = f"tiny@http://127.0.0.1:{server.server_port}/v1"
+    address = f"tiny@{server.address}"
     place = ("--out", str(tmp_path), "--writer", address, "--passages", "1")
     assert main([str(built), *place]) == 0
     told = capsys.readouterr().out
@@ -570,7 +545,7 @@ def test_killed_in_the_middle_it_asks_only_the_rest(server, built, tmp_path):
     requests = [json.dumps(body, sort_keys=True) for body in server.asked]
     server.asked.clear()
     server.delay = 0.02
-    address = f"tiny@http://127.0.0.1:{server.server_port}/v1"
+    address = f"tiny@{server.address}"
     command = [sys.executable, "-m", "cosmosage.pairs", str(built)]
     command += ["--out", str(broken), "--writer", address]
     journal = broken / "replies.jsonl"

@@ -9,7 +9,7 @@ subject in words of its own stays: that is what a model shall learn from.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,18 +55,28 @@ def questions(path: Path) -> Iterator[Question]:
     """
     for number, record in enumerate(read_jsonl(path), start=1):
         text = record.get("question", record.get("text"))
-        answer = record.get("answer", record.get("gold"))
-        choices = record.get("choices") or []
         if not isinstance(text, str) or not word_hashes(text).size:
             raise ValueError(
                 f"{path}, record {number}: no field 'question' or 'text' with words; it has "
                 f"{sorted(record)}"
             )
-        if isinstance(answer, int) and 0 <= answer < len(choices):
-            answer = choices[answer]
-        name = f"{Path(path).name}:{record.get('id', number)}"
-        given = answer if isinstance(answer, str) else ""
-        yield Question(name, text, given, tuple(map(str, choices)))
+        yield question(f"{Path(path).name}:{record.get('id', number)}", record)
+
+
+def question(name: str, record: Mapping[str, Any]) -> Question:
+    """A record as the item to look for.
+
+    Args:
+        name: to give it.
+        record: as ``questions`` reads them.
+    """
+    answer = record.get("answer", record.get("gold"))
+    choices = record.get("choices") or []
+    if isinstance(answer, int) and 0 <= answer < len(choices):
+        answer = choices[answer]
+    given = answer if isinstance(answer, str) else ""
+    text = record.get("question", record.get("text"))
+    return Question(name, text, given, tuple(map(str, choices)))
 
 
 class Index:

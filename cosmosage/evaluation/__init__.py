@@ -37,7 +37,7 @@ from cosmosage.evaluation.choices import (
     summarise_answers,
     summarise_gold,
 )
-from cosmosage.evaluation.exposure import Trained
+from cosmosage.evaluation.exposure import marks
 from cosmosage.evaluation.questions import read_questions
 from cosmosage.evaluation.saves import in_chunks
 from cosmosage.evaluation.texts import (
@@ -140,13 +140,12 @@ def evaluate(
     items = {part: reads[part[0]](path) for part, path in files.items()}
     for path in named.values():
         rooms_models.check(path)
-    trained = Trained(trained_on)
     keys = {
         (kind, name): fingerprint(FORM, path, length if kind == "texts" else None)
         for (kind, name), path in files.items()
     }
     about = {
-        "marks": {part: trained.marks(part[0], each) for part, each in items.items()},
+        "marks": marks(trained_on, items),
         "overlap": _overlap(files),
     }
     ways = {name: (path, items, keys) for name, path in named.items()}
@@ -243,11 +242,11 @@ class _Measuring:
             kept = {}
         self.record = {"texts": {}, "questions": {}, **kept, **self.about}
         self.given: dict[str, list[dict]] = {}
-        if self.told.is_file():
+        if not self.told.is_file():
+            self.record["questions"] = {}
+        if self.record["questions"]:
             for line in read_jsonl(self.told):
                 self.given.setdefault(line["set"], []).append(line)
-        else:
-            self.record["questions"] = {}
 
     def all(
         self,
@@ -276,7 +275,7 @@ class _Measuring:
                 self.record[kind][each] = figure
             del loaded
             gc.collect()  # before the next model takes its room
-        if self._summarise(items, about) or todo:
+        if self._summarise(items, about, todo) or todo:
             if any(self.given.values()):
                 write_jsonl(self.told, itertools.chain(*self.given.values()))
             write_json(self.file, self.record)
@@ -311,28 +310,35 @@ class _Measuring:
         )
 
     def _summarise(
-        self, items: dict[tuple[str, str], list[dict]], about: dict[str, dict]
+        self,
+        items: dict[tuple[str, str], list[dict]],
+        about: dict[str, dict],
+        measured: list[tuple[str, str]],
     ) -> bool:
-        """Make the figures of each set from its marked records; whether any is new."""
+        """Make the figures of each set of whose records something is new; whether any is."""
         new = False
         for kind, each in items:
-            figure, marks = self.record[kind][each], about["marks"][kind, each]
-            read = figure["documents"] if kind == "texts" else self.given[each]
-            read = [line | marks.get(line["id"], {}) for line in read]
-            if kind == "texts":
-                fresh = summarise_texts(read)
-            else:
-                self.given[each] = read
-                fresh = (summarise_gold if "nll" in read[0] else summarise_answers)(
-                    read
-                )
-                del fresh["answers"]
+            figure, known = self.record[kind][each], about["marks"][kind, each]
+            before = figure["documents"] if kind == "texts" else self.given[each]
+            read = [line | known.get(line["id"], {}) for line in before]
+            fresh: dict[str, Any] = {}
+            if (kind, each) in measured or read != before:
+                fresh = _summary(kind, read)
+            if kind == "questions":
+                self.given[each] = fresh.pop("answers", read)
                 if each in about["overlap"]:
                     fresh["overlap"] = about["overlap"][each]
             if figure | fresh != figure:
                 self.record[kind][each] = figure | fresh
                 new = True
         return new
+
+
+def _summary(kind: str, read: list[dict]) -> dict[str, Any]:
+    """The figures of a set's records: of texts, of open questions, or of choices."""
+    if kind == "texts":
+        return summarise_texts(read)
+    return (summarise_gold if "nll" in read[0] else summarise_answers)(read)
 
 
 def _read(model, tokenizer, chunk: list[dict], length: int | None) -> list[dict]:

@@ -248,20 +248,19 @@ def comparison(compared: dict[str, Any]) -> str:
 
 def knowledge_sentence(line: dict[str, Any]) -> str:
     """Whether a gain on questions is memory or learning, in words."""
-    scale, unit = (1, "bits per byte less")
-    if line["measure"] != "gold_bits_per_byte":
-        scale, unit = 100, "points"
-    (one, one_edges), (other, other_edges), (beyond, edges) = (
-        (scale * line[kind], [scale * edge for edge in line[f"{kind}_interval"]])
-        for kind in ("contained", "withheld", "beyond")
-    )
+    in_bits = line["measure"] == "gold_bits_per_byte"
+    scale, unit = (1, "bits per byte less") if in_bits else (100, "points")
+
+    def told(kind: str) -> tuple[str, str]:
+        low, high = (scale * edge for edge in line[f"{kind}_interval"])
+        return f"{scale * line[kind]:+.2g}", f"[{low:+.2g}, {high:+.2g}]"
+
+    read, edges = told("contained")
     return (
-        f"{line['set']}, {line['measure']}: {one:+.2g} {unit} "
-        f"[{one_edges[0]:+.2g}, {one_edges[1]:+.2g}] on {line['n'][0]} questions whose documents "
-        f"were trained on, {other:+.2g} [{other_edges[0]:+.2g}, {other_edges[1]:+.2g}] on "
-        f"{line['n'][1]} whose documents were withheld; {beyond:+.2g} "
-        f"[{edges[0]:+.2g}, {edges[1]:+.2g}] between them, p {line['p_holm']:.3f}: "
-        + line["verdict"]
+        f"{line['set']}, {line['measure']}: {read} {unit} {edges} on {line['n'][0]} questions "
+        f"whose documents were trained on, {' '.join(told('withheld'))} on {line['n'][1]} whose "
+        f"documents were withheld; {' '.join(told('beyond'))} between them, "
+        f"p {line['p_holm']:.3f}: {line['verdict']}"
     )
 
 

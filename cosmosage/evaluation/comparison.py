@@ -70,8 +70,8 @@ def compare(
             "the same way"
         )
     files = [Path(out) / f"{name}.answers.jsonl" for name in (base, tuned)]
-    lines = _lines(alike, (first, second), files)
-    known = _all_knowledge(alike, files)
+    asked = _asked_both(alike, files)
+    lines = _lines(alike, (first, second), asked)
     if not lines:
         raise ValueError(
             f"{base} and {tuned} share no measure; evaluate both on the same files"
@@ -84,6 +84,11 @@ def compare(
         if line["group"] == "all" and line["set"] in margins:
             line["margin"] = margins[line["set"]]
             line["kept"] = _kept(line)
+    known = [
+        {"set": name, **line}
+        for name, pairs in asked.items()
+        for line in _knowledge(pairs)
+    ]
     return {"base": base, "tuned": tuned, "lines": lines, "knowledge": known}
 
 
@@ -129,7 +134,8 @@ def compare_runs(outs: Mapping[str, Path], model: str) -> dict[str, Any]:
                     f"{other} and {one} are not compared on {name}: only {told} was"
                 )
         files = [Path(outs[name]) / f"{model}.answers.jsonl" for name in (one, other)]
-        found = _lines(alike, (figures[one], figures[other]), files)
+        asked = _asked_both(alike, files)
+        found = _lines(alike, (figures[one], figures[other]), asked)
         about = {"run": other, "against": one}
         lines += [about | line for line in found if line["group"] == "all"]
     families: dict[str, list[dict[str, Any]]] = {}
@@ -181,41 +187,37 @@ def _alike(
     return alike, unlike
 
 
+def _asked_both(
+    alike: dict[str, list[str]], files: Sequence[Path]
+) -> dict[str, list[tuple[dict, dict]]]:
+    """What two models answered to each question, by set, from their files of answers."""
+    if not alike["questions"]:
+        return {}
+    answered = [list(read_jsonl(file)) for file in files]
+    return {name: _pairs(name, *answered) for name in alike["questions"]}
+
+
 def _lines(
     alike: dict[str, list[str]],
     figures: tuple[dict[str, Any], dict[str, Any]],
-    files: Sequence[Path],
+    asked: dict[str, list[tuple[dict, dict]]],
 ) -> list[dict[str, Any]]:
-    """Two models on the sets of ``alike``, from their figures and files of answers."""
+    """Two models on the sets of ``alike``, from their figures and answers."""
     lines: list[dict[str, Any]] = []
     for name in alike["texts"]:
         pair = (each["texts"][name]["documents"] for each in figures)
         lines += [{"set": name, **line} for line in _compare_texts(*pair)]
-    if asked := alike["questions"]:
-        answered = [list(read_jsonl(file)) for file in files]
-        choices = [
-            name for name in asked if "accuracy" in figures[0]["questions"][name]
-        ]
-        lines += _compare_answers(choices, *answered)
-        for name in asked:
-            if name not in choices:
-                for line in _compare_gold(_pairs(name, *answered)):
-                    lines.append({"set": name, **line, "measure": "gold_bits_per_byte"})
+    choices = {
+        name: pairs
+        for name, pairs in asked.items()
+        if "accuracy" in figures[0]["questions"][name]
+    }
+    lines += _compare_answers(choices)
+    for name, pairs in asked.items():
+        if name not in choices:
+            for line in _compare_gold(pairs):
+                lines.append({"set": name, **line, "measure": "gold_bits_per_byte"})
     return lines
-
-
-def _all_knowledge(
-    alike: dict[str, list[str]], files: Sequence[Path]
-) -> list[dict[str, Any]]:
-    """What ``_knowledge`` says of each set of questions that both models were asked."""
-    if not alike["questions"]:
-        return []
-    answered = [list(read_jsonl(file)) for file in files]
-    return [
-        {"set": name, **line}
-        for name in alike["questions"]
-        for line in _knowledge(_pairs(name, *answered))
-    ]
 
 
 def _compare_texts(first: list[dict], second: list[dict]) -> list[dict[str, Any]]:
@@ -328,7 +330,7 @@ def _gains(pairs: list[tuple[dict, dict]]) -> dict[str, np.ndarray]:
         measure: np.array(
             [
                 ((b[field] == b["answer"]) - (a[field] == a["answer"]), 1)
-                for a, b in ((one, other) for one, other in pairs)
+                for a, b in pairs
             ],
             float,
         )
@@ -373,12 +375,10 @@ def _compare_group(name: str, pairs: list[tuple[dict, dict]]) -> dict[str, Any]:
     return line
 
 
-def _compare_answers(
-    sets: Sequence[str], first: list[dict], second: list[dict]
-) -> list[dict[str, Any]]:
+def _compare_answers(asked: dict[str, list[tuple[dict, dict]]]) -> list[dict[str, Any]]:
     lines = []
-    for each in sets:
-        pairs = {a["id"]: (a, b) for a, b in _pairs(each, first, second)}
+    for each, answered in asked.items():
+        pairs = {a["id"]: (a, b) for a, b in answered}
         for measure, field in MEASURES.items():
             for group, members in {
                 "all": list(pairs),
