@@ -52,8 +52,6 @@ class Scale:
     gradient_checkpointing: bool
     snapshots: bool
     """Keep the models on the way, to hold what was learnt against what was lost."""
-    samples: int
-    """Answers by chance to each question, to see whether they agree."""
     held_out: float
     """Share of the documents in validation and test together."""
     biopsies: int
@@ -91,7 +89,6 @@ SCALES = {
         sweep_tokens=4_096,
         gradient_checkpointing=False,
         snapshots=True,
-        samples=3,
         held_out=0.4,  # of some 30 documents, so that 6 are left to judge by
         biopsies=8,
         answer_tokens=80,
@@ -120,7 +117,6 @@ SCALES = {
         sweep_tokens=500_000,
         gradient_checkpointing=True,
         snapshots=False,  # 15 GB each
-        samples=5,
         held_out=0.04,
         biopsies=8,
         answer_tokens=200,
