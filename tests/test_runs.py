@@ -46,7 +46,8 @@ def test_a_family_too_large_for_its_papers_is_no_finding_of_nothing(tmp_path, co
     assert [part["decidable"] for part in parts] == [enough] * 3
     verdict = "fell" if enough else "not distinguishable"
     assert {part["verdict"] for part in parts} == {verdict}
-    said = comparison({"base": "a", "tuned": "b", "lines": parts, "knowledge": []})
+    compared = {"base": "a", "tuned": "b", "knowledge": [], "undated": {}}
+    said = comparison(compared | {"lines": parts})
     assert said.count("too few to tell") == (0 if enough else 3)
 
 

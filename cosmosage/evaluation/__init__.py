@@ -93,7 +93,8 @@ def evaluate(
       ``too_short`` to be looked for; null where nobody looked.
 
     ``out/<model>.answers.jsonl`` holds every question's record of ``answers`` (or
-    ``gold_answers``) with its ``set``. Texts and questions bear what ``exposure`` knows of them.
+    ``gold_answers``) with its ``set``. Texts and questions bear what ``exposure`` knows of them,
+    and texts their ``year``.
 
     What was measured with the same model and file stays; a set that isn't asked for this time
     stays too while the model is the same. After a kill the work goes on from the last save.
@@ -145,7 +146,7 @@ def evaluate(
         for (kind, name), path in files.items()
     }
     about = {
-        "marks": marks(trained_on, items),
+        "marks": _known(trained_on, items),
         "overlap": _overlap(files),
     }
     ways = {name: (path, items, keys) for name, path in named.items()}
@@ -167,6 +168,17 @@ def evaluate(
                 }
             }
     return figures
+
+
+def _known(
+    trained_on: Sequence[Path], items: dict[tuple[str, str], list[dict]]
+) -> dict[tuple[str, str], dict[str, dict[str, Any]]]:
+    """What stands beside a record's figures and changes none: its marks, and a text's year."""
+    known = marks(trained_on, items)
+    for part, records in items.items():
+        for record in records if part[0] == "texts" else ():
+            known[part].setdefault(record["id"], {})["year"] = record["year"]
+    return known
 
 
 def _with_passages(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmosage.corpus.contamination import overlap_sentence
+from cosmosage.corpus.sides import first_month
 from cosmosage.evaluation import compare, evaluate, name_models, statistics
 from cosmosage.evaluation.asking import ask, judge_asked
 from cosmosage.evaluation.choices import MEASURES
@@ -36,6 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=[],
         metavar="NAME=NUMBER",
         help="of sets on which nothing may be lost: per cent of bits, or points, that are nothing",
+    )
+    parser.add_argument(
+        "--after",
+        metavar="MONTH",
+        help="that the first model was made before, 2024-07: texts since then, apart",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", required=True)
     parser.add_argument("--length", type=int, metavar="TOKENS", help="context of texts")
@@ -73,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "a judge needs --graded, answers that people graded: without it nobody knows how "
                 "often it errs"
             )
+        if given.after:
+            first_month(given.after)  # before anything is measured
         margins = {name: float(value) for name, value in map(_pair, given.margin)}
         models = _models(given.models)
         figures = evaluate(
@@ -89,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(table(figures))
         base, *others = figures
         for other in others:
-            print("\n" + comparison(compare(given.out, base, other, margins)))
+            found = compare(given.out, base, other, margins, given.after)
+            print("\n" + comparison(found))
         if given.ask is not None:
             print("\n" + _asked(models, given))
     except (ValueError, OSError) as error:
@@ -241,7 +250,11 @@ def comparison(compared: dict[str, Any]) -> str:
                 + margin_note(line),
             ]
         )
-    said = [knowledge_sentence(line) for line in compared["knowledge"]]
+    said = [
+        f"{name}: {n} texts are neither since nor before: their month is not known"
+        for name, n in compared["undated"].items()
+        if n
+    ] + [knowledge_sentence(line) for line in compared["knowledge"]]
     table_ = _aligned(rows)
     return "\n".join([f"{compared['tuned']} against {compared['base']}", table_, *said])
 

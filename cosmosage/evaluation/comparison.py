@@ -17,11 +17,15 @@ import numpy as np
 from cosmosage.documents import read_json, read_jsonl
 from cosmosage.evaluation import statistics
 from cosmosage.evaluation.choices import MEASURES, groups
-from cosmosage.evaluation.texts import by_section, by_source, untainted
+from cosmosage.evaluation.texts import by_section, by_source, by_time, untainted
 
 
 def compare(
-    out: Path, base: str, tuned: str, margins: Mapping[str, float] | None = None
+    out: Path,
+    base: str,
+    tuned: str,
+    margins: Mapping[str, float] | None = None,
+    after: str | None = None,
 ) -> dict[str, Any]:
     """What one model is better or worse at than another, on the same texts and questions.
 
@@ -30,36 +34,40 @@ def compare(
         base, tuned: the names of two models in it.
         margins: for sets on which nothing may be lost, how much is taken for nothing: per cent of
             the bits per byte, or points of accuracy. Set it before you look.
+        after: the month (``2024-07``) from which on the base cannot have seen what came out: texts
+            since then, and those before it, get lines of their own.
 
     Returns:
         ``base``, ``tuned`` and ``lines``, a record a line of the table: ``set``, ``measure``
         (``bits_per_byte``, ``accuracy``, ``accuracy_normalised``, ``accuracy_letters``, or
         ``gold_bits_per_byte``, of the right answers to open questions),
-        ``group`` (``all``, ``untainted``, a source, a kind of section, or of questions one of
-        ``choices.groups``), ``n`` (texts, or questions), ``base``, ``tuned``, ``difference``
-        (tuned minus base) and ``interval`` (95 %; bits per byte: paired bootstrap over papers and
-        whole books, null for a single one; accuracy: Newcombe), ``p`` (bits per byte: turning the
-        signs of papers and whole books; accuracy: exact McNemar), ``p_holm`` (see below),
-        ``verdict``: ``fell``, ``rose`` or ``not distinguishable``, and ``decidable``: False where
-        it could be nothing but the last, whatever the figures. For bits per byte also
-        ``percent`` and ``percent_interval``, of the base's; for accuracies ``gained``, ``lost``
-        (questions) and ``smallest_difference`` (what n questions see at 80 % power with as many
-        discordant pairs as were found). Lines of all of a set with a margin have ``margin`` and
-        ``kept``: True if the loss is below the margin at 97.5 % (non-inferiority: the interval
-        ends before it), False if it is above, None if the set cannot tell.
+        ``group`` (``all``, ``untainted``, ``since`` or ``before`` a month, a source, a kind of
+        section, or of questions one of ``choices.groups``), ``n`` (texts, or questions), ``base``,
+        ``tuned``, ``difference`` (tuned minus base) and ``interval`` (95 %; bits per byte: paired
+        bootstrap over papers and whole books, null for a single one; accuracy: Newcombe), ``p``
+        (bits per byte: turning the signs of papers and whole books; accuracy: exact McNemar),
+        ``p_holm`` (see below), ``verdict``: ``fell``, ``rose`` or ``not distinguishable``, and
+        ``decidable``: False where it could be nothing but the last, whatever the figures. For bits
+        per byte also ``percent`` and ``percent_interval``, of the base's; for accuracies
+        ``gained``, ``lost`` (questions) and ``smallest_difference`` (what n questions see at 80 %
+        power with as many discordant pairs as were found). Lines of all of a set with a margin
+        have ``margin`` and ``kept``: True if the loss is below the margin at 97.5 %
+        (non-inferiority: the interval ends before it), False if it is above, None if the set
+        cannot tell.
 
         A verdict other than ``not distinguishable`` needs an interval without zero, and ``p_holm``
-        below .05: Holm's (1979) of the parts of a set of texts, or of all accuracies. Few papers
-        cannot reach that: of n the smallest p is 2 / 2^n, and a family multiplies it. More bits
-        per byte are worse.
+        below .05: Holm's (1979) of the parts of a set of texts, of its two times, or of all
+        accuracies. Few papers cannot reach that: of n the smallest p is 2 / 2^n, and a family
+        multiplies it. More bits per byte are worse.
 
         ``knowledge``: what ``_knowledge`` says of each set of which some questions are answered by
-        documents that were trained on, and some by documents that were withheld.
+        documents that were trained on, and some by documents that were withheld. ``undated``: by
+        set of texts, how many are in neither line of ``after``; empty without it.
 
     Raises:
         FileNotFoundError: a model was not evaluated.
-        ValueError: the two were measured on different sets, or share no measure; or a margin for
-            a set that there isn't.
+        ValueError: the two were measured on different sets, or share no measure; a margin for
+            a set that there isn't; or an ``after`` that is no month.
     """
     first, second = _figures(out, base), _figures(out, tuned)
     margins = margins or {}
@@ -71,7 +79,7 @@ def compare(
         )
     files = [Path(out) / f"{name}.answers.jsonl" for name in (base, tuned)]
     asked = _asked_both(alike, files)
-    lines = _lines(alike, (first, second), asked)
+    lines = _lines(alike, (first, second), asked, after)
     if not lines:
         raise ValueError(
             f"{base} and {tuned} share no measure; evaluate both on the same files"
@@ -89,7 +97,18 @@ def compare(
         for name, pairs in asked.items()
         for line in _knowledge(pairs)
     ]
-    return {"base": base, "tuned": tuned, "lines": lines, "knowledge": known}
+    undated = {
+        name: len(read) - sum(map(len, by_time(read, after).values()))
+        for name in (alike["texts"] if after else ())
+        for read in [first["texts"][name]["documents"]]
+    }
+    return {
+        "base": base,
+        "tuned": tuned,
+        "lines": lines,
+        "knowledge": known,
+        "undated": undated,
+    }
 
 
 def compare_runs(outs: Mapping[str, Path], model: str) -> dict[str, Any]:
@@ -201,12 +220,13 @@ def _lines(
     alike: dict[str, list[str]],
     figures: tuple[dict[str, Any], dict[str, Any]],
     asked: dict[str, list[tuple[dict, dict]]],
+    after: str | None = None,
 ) -> list[dict[str, Any]]:
     """Two models on the sets of ``alike``, from their figures and answers."""
     lines: list[dict[str, Any]] = []
     for name in alike["texts"]:
         pair = (each["texts"][name]["documents"] for each in figures)
-        lines += [{"set": name, **line} for line in _compare_texts(*pair)]
+        lines += [{"set": name, **line} for line in _compare_texts(*pair, after)]
     choices = {
         name: pairs
         for name, pairs in asked.items()
@@ -220,21 +240,34 @@ def _lines(
     return lines
 
 
-def _compare_texts(first: list[dict], second: list[dict]) -> list[dict[str, Any]]:
-    """The line of all texts, and those of their parts, which are tried as a family."""
-    whole, parts = [("all", first, second)], []
+def _compare_texts(
+    first: list[dict], second: list[dict], after: str | None
+) -> list[dict[str, Any]]:
+    """The line of all texts, and those of their times and parts, each tried as a family."""
+    other = {record["id"]: record for record in second}
+    whole, parts = {"all": first}, {}
     if clean := untainted(first):
-        whole.append(("untainted", clean, untainted(second)))
-    for part in (by_source, by_section):
-        before, after = part(first), part(second)
-        if len(before) > 1:
-            parts += [(name, before[name], after[name]) for name in before]
-    lines, family = (
-        [_compare_group(name, list(zip(a, b))) for name, a, b in some]
-        for some in (whole, parts)
+        whole["untainted"] = clean
+    times = by_time(first, after) if after else {}
+    if len(sources := by_source(first)) > 1:
+        parts = sources
+    lines, *families = (
+        [
+            _compare_group(name, [(one, other[one["id"]]) for one in group])
+            for name, group in some.items()
+        ]
+        for some in (whole, times, parts)
     )
-    _judge_family(family)
-    return lines + family
+    before, later = by_section(first), by_section(second)
+    if len(before) > 1:
+        families[-1] += [
+            _compare_group(name, list(zip(before[name], later[name])))
+            for name in before
+        ]
+    for family in families:
+        _judge_family(family)
+        lines += family
+    return lines
 
 
 def _judge_family(lines: list[dict[str, Any]]) -> None:

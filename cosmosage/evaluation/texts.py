@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from cosmosage.corpus.sides import first_month, month
 from cosmosage.documents import Document
 from cosmosage.evaluation import statistics
 from cosmosage.evaluation.exposure import TAINTED
@@ -229,7 +230,7 @@ def _window_nats(
 
 
 def text_records(documents: Iterable[Document | dict[str, Any]]) -> list[dict]:
-    """Documents as ``{"id", "text", "source"}``; a missing id is the place in the file.
+    """Documents as ``{"id", "text", "source", "year"}``; a missing id is the place in the file.
 
     Raises:
         ValueError: no documents, one without text, or an id that occurs twice.
@@ -246,8 +247,9 @@ def text_records(documents: Iterable[Document | dict[str, Any]]) -> list[dict]:
             raise ValueError(
                 f"two documents have the id {name}; every document needs its own"
             )
-        source = record.get("source") or "texts"
-        out[name] = {"id": name, "text": text, "source": source}
+        source, year = record.get("source") or "texts", record.get("year")
+        year = year if isinstance(year, int) else None
+        out[name] = {"id": name, "text": text, "source": source, "year": year}
     if not out:
         raise ValueError("the set of documents is empty; give at least one text")
     return list(out.values())
@@ -326,6 +328,29 @@ def by_section(read: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
             part = {"id": record["id"], "nll": nll, "bytes": size}
             out.setdefault(kind, []).append(part)
     return dict(sorted(out.items()))
+
+
+def by_time(read: list[dict[str, Any]], after: str) -> dict[str, list[dict[str, Any]]]:
+    """Documents that came out in a month or later, and those from before it, if there are any.
+
+    A paper's number tells its month. Of all else only the year is known: where that is the
+    month's own, or there is none, a document is in neither.
+
+    Args:
+        read: ``id`` and, where it is known, ``year`` of each.
+        after: the month, ``2024-07``.
+    """
+    first = first_month(after)
+    name = f"{first // 12}-{first % 12 + 1:02}"
+    out: dict[str, list[dict[str, Any]]] = {f"since {name}": [], f"before {name}": []}
+    for record in read:
+        latest = month(record["id"], record.get("year"))
+        earliest = latest if month(record["id"], None) else latest - 11
+        if earliest >= first:
+            out[f"since {name}"].append(record)
+        elif 0 < latest < first:
+            out[f"before {name}"].append(record)
+    return {name: group for name, group in out.items() if group}
 
 
 def untainted(read: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,0 +1,122 @@
+"""Lines of a comparison against sums and p-values by hand."""
+
+import json
+
+import pytest
+from tiny import tiny_model
+
+from cosmosage import models
+from cosmosage.documents import read_json, write_json, write_jsonl
+from cosmosage.evaluation import compare, evaluate
+from cosmosage.evaluation.__main__ import comparison, main
+
+# papers and books by whether a model of June 2024 can have seen them, and the bits that each cost
+# before and after
+SINCE = {
+    **{f"arxiv:2407.0000{n}v1": (None, 100, 80) for n in range(4)},
+    **{f"arxiv:2501.0000{n}v2": (2019, 100, 90) for n in range(3)},  # the number tells
+    "book:new": (2025, 200, 170),
+}
+BEFORE = {
+    **{f"arxiv:2406.0000{n}v1": (None, 50, 49) for n in range(5)},
+    "arxiv:astro-ph/9901001v1": (None, 50, 49),
+    "pair:arxiv:2405.00009v1/2": (None, 50, 49),
+    "book:old": (2023, 50, 49),
+}
+NEITHER = {"book:that-year": (2024, 70, 10), "line 3": (None, 70, 10)}
+
+
+def figures_file(folder, name, texts):
+    """Figures of texts of ten bytes, by id: the year, if any, and the bits."""
+    documents = [
+        {"id": name, "source": "t", "nll": bits * 0.6931471805599453, "bytes": 10}
+        | ({"year": year} if year else {})
+        for name, (year, bits) in texts.items()
+    ]
+    sets = {"held-out": {"documents": documents, "fingerprint": "x"}}
+    about = {"model": name, "number_format": "float32", "questions": {}}
+    write_json(folder / f"{name}.json", about | {"texts": sets})
+
+
+def before_and_after(folder, texts):
+    """The figures of two models, ``a`` and ``b``."""
+    for name, place in (("a", 1), ("b", 2)):
+        told = {k: (line[0], line[place]) for k, line in texts.items()}
+        figures_file(folder, name, told)
+
+
+def test_what_came_out_since_the_base_was_made_has_a_line_of_its_own(tmp_path):
+    mixed = {}  # one of each in turn
+    for n in range(8):
+        for some in (SINCE, BEFORE, NEITHER):
+            mixed |= dict(list(some.items())[n : n + 1])
+    before_and_after(tmp_path, mixed)
+    compared = compare(tmp_path, "a", "b", after="2024-07")
+    whole, since, before = compared["lines"]
+    assert [line["group"] for line in (since, before)] == [
+        "since 2024-07",
+        "before 2024-07",
+    ]
+    assert (whole["n"], since["n"], before["n"]) == (18, 8, 8)
+    assert since["percent"] == pytest.approx(100 * (-4 * 20 - 3 * 10 - 30) / 900)
+    assert (since["base"], since["tuned"]) == pytest.approx((900 / 80, 760 / 80))
+    assert before["percent"] == pytest.approx(-2)
+    # eight of one sign each: 2 / 2^8, and Holm's factor of two for both
+    assert [line["p"] for line in (since, before)] == [2 / 256] * 2
+    assert [line["p_holm"] for line in (since, before)] == [4 / 256] * 2
+    assert {line["verdict"] for line in compared["lines"]} == {"fell"}
+    assert compared["undated"] == {"held-out": 2}
+    assert "held-out: 2 texts are neither since nor before" in comparison(compared)
+    plain = compare(tmp_path, "a", "b")
+    assert plain["lines"] == [whole] and not plain["undated"]
+    assert compare(tmp_path, "a", "b", after="2024-07-31")["lines"] == compared["lines"]
+
+
+def test_of_texts_of_one_time_there_is_one_line(tmp_path):
+    before_and_after(tmp_path, SINCE)
+    compared = compare(tmp_path, "a", "b", after="2024-07")
+    groups = [line["group"] for line in compared["lines"]]
+    assert groups == ["all", "since 2024-07"]
+    assert compared["undated"] == {"held-out": 0}
+    assert "neither" not in comparison(compared)
+    before_and_after(tmp_path, NEITHER)
+    compared = compare(tmp_path, "a", "b", after="2024-07")
+    assert [line["group"] for line in compared["lines"]] == ["all"]
+
+
+def test_the_two_times_are_a_family(tmp_path):
+    few = dict(list(SINCE.items())[:6]) | BEFORE
+    before_and_after(tmp_path, few)
+    _, since, before = compare(tmp_path, "a", "b", after="2024-07")["lines"]
+    # 2 / 2^6 and 2 / 2^8, of which the smaller comes first and counts twice
+    assert (since["p_holm"], before["p_holm"]) == (2 / 64, 4 / 256)
+    assert since["decidable"] and before["decidable"]
+
+
+def test_the_command_takes_a_month_and_measures_nothing_again(
+    tmp_path, capsys, monkeypatch
+):
+    folder, out = tiny_model(tmp_path / "tiny"), tmp_path / "out"
+    texts = tmp_path / "held.jsonl"
+    write_jsonl(
+        texts,
+        (
+            {"id": name, "text": f"The sky, {name}. " * 4, "year": year}
+            for name, (year, *_) in (SINCE | BEFORE | NEITHER).items()
+        ),
+    )
+    given = [f"a={folder}", f"b={folder}", "--corpus", str(texts), "--out", str(out)]
+    evaluate({"a": folder, "b": folder}, {"held": texts}, None, out)
+    record = read_json(out / "a.json")
+    for line in record["texts"]["held"]["documents"]:
+        del line["year"]  # as it was kept before years were
+    write_json(out / "a.json", record)
+    monkeypatch.setattr(models, "load", None)
+    assert main([*given, "--after", "July"]) == 2
+    assert "it has to be a month such as 2024-07" in capsys.readouterr().err
+    assert main([*given, "--after", "2024-07"]) == 0
+    shown = capsys.readouterr().out
+    assert "since 2024-07   8" in shown and "before 2024-07  8" in shown
+    assert "2 texts are neither" in shown
+    kept = json.loads((out / "a.json").read_text())["texts"]["held"]["documents"]
+    assert {line["id"]: line["year"] for line in kept}["book:new"] == 2025
