@@ -15,8 +15,8 @@ import pytest
 from cosmosage import retrieval
 from cosmosage.corpus.sides import position, side_at
 from cosmosage.documents import read_documents, read_jsonl
-from cosmosage.evaluation.quantities import quantities
 from cosmosage.evaluation.questions import read_questions
+from cosmosage.quantities import quantities
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "sample"

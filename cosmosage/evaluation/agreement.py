@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from cosmosage.evaluation.quantities import Quantity, beyond, quantities
+from cosmosage.quantities import Quantity, beyond, quantities
 from cosmosage.retrieval import words
 
 ALIKE = 0.5

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 from cosmosage.evaluation.agreement import abstains
-from cosmosage.evaluation.quantities import beyond, quantities
+from cosmosage.quantities import beyond, quantities
 
 _ARTICLES = {"a", "an", "the"}
 _SAME = 0.01

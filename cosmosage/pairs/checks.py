@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from cosmosage.chat import with_its_signs
+from cosmosage.quantities import numbers
 from cosmosage.retrieval import words
 
 QUESTION_WORDS, ANSWER_WORDS, QUOTE_WORDS = (4, 60), (1, 80), (4, 120)
@@ -136,18 +137,6 @@ def quoted(quote: str, passage: str) -> str | None:
     parts = map(re.escape, with_its_signs(quote).split())
     found = re.search(r"\s+".join(parts), with_its_signs(passage))
     return passage[found.start() : found.end()] if found else None
-
-
-def numbers(text: str) -> frozenset[float]:
-    """The numbers of a text, in plain writing or TeX.
-
-    The powers of units and variables ("s^-1", "z^2") and the digits of names ("H0") are none.
-    """
-    text = re.sub(r"(?<=[A-Za-z])\}*\$?\s*\^\s*\{?\s*[-−]?\d+\}?", " ", text)
-    text = re.sub(r"(?<=\d)(?:\\[,;! ]|\{,\}|,)(?=\d{3}(?!\d))", "", text)
-    text = re.sub(r"\\[A-Za-z]+|(?<=\d)[x×](?=\s*10)", " ", text)
-    found = re.findall(r"(?<![\w.])(?:\d+(?:\.\d+)?|\.\d+)", text)
-    return frozenset(map(float, found))
 
 
 class Twins:

@@ -44,6 +44,7 @@ _PLAIN = [
     (r"\$(?=[\^_])", ""),
     (r"\\[,;!: ]|[~$\u2009\u202f\xa0]|\\(?:quad|approx|simeq|sim)(?![A-Za-z])", " "),
     (r"(?<=\d)\}(?=[A-Za-z])", " "),
+    (r"\}\s?\{", " "),
     (r"[{}]", ""),
     (r"(?<=\d)-{2,3}(?=\d)", "–"),
     (r"\\mu\s?(?=[A-Za-z])", "μ"),
@@ -209,6 +210,19 @@ def beyond(question: str, text: str) -> list[Quantity]:
         for each in quantities(text)
         if not any(other.matches(each, 1e-9) for other in asked)
     ]
+
+
+def numbers(text: str) -> frozenset[float]:
+    """The numbers that stand in a text, each part as it is written: of 2 x 10^5 2, 10 and 5.
+
+    What a text says is not asked here, only whether it can have said it: errors are numbers too,
+    and units are not looked at. The whole powers of units and variables ("s^-1", "z^2") and the
+    digits of names ("H0", "x_2") are none.
+    """
+    plain = re.sub(r"(?<=[A-Za-z])\^\s?[-+]?\d++(?!\.\d)", " ", _plain(text))
+    plain = re.sub(r"\\[A-Za-z]++|(?<=\d)x(?=\s?10)", " ", plain)
+    found = re.findall(rf"(?<![\w.])(?:{_DIGITS})", plain)
+    return frozenset(float(number.replace(",", "")) for number in found)
 
 
 def _plain(text: str) -> str:
