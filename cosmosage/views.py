@@ -278,7 +278,7 @@ def gains(compared: dict[str, Any], questions: dict[str, Any]) -> list[str]:
             out.append(
                 f"{line['set']}: bits per byte of the answer fell by {gained[0]} where its "
                 f"document was trained on (n = {line['n'][0]}), by {gained[1]} where it was "
-                f"withheld (n = {line['n'][1]}): {line['verdict']}"
+                f"withheld (n = {line['n'][1]}): {verdict(line)}"
             )
     return out
 
@@ -336,7 +336,7 @@ def knowledge(compared: dict[str, Any]) -> pd.DataFrame:
     """What was gained on questions whose documents were trained on, and on others: memory or not.
 
     Args:
-        compared: what ``evaluation.compare`` gave.
+        compared: what ``evaluation.compare`` gave; p is Holm's over all lines.
     """
     rows = []
     for line in compared["knowledge"]:
@@ -349,10 +349,11 @@ def knowledge(compared: dict[str, Any]) -> pd.DataFrame:
             ),
         }
         for kind, n in zip(("contained", "withheld"), line["n"]):
-            row[f"documents {kind} (n)"] = _gain(line, kind, scale) + f" ({n})"
+            row[f"documents {kind} (n)"] = f"{_gain(line, kind, scale)} ({n})"
+            row[f"p, {kind}"] = f"{line[f'{kind}_p_holm']:.3f}"
         row["difference"] = _gain(line, "beyond", scale)
-        row["p"] = f"{line['p_holm']:.3f}"
-        rows.append(row | {"verdict": line["verdict"]})
+        row["p, difference"] = f"{line['beyond_p_holm']:.3f}"
+        rows.append(row | {"verdict": verdict(line)})
     return table(rows)
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from scipy.stats import binomtest
 from tiny import tiny_model
 
 from cosmosage import models
@@ -120,3 +121,64 @@ def test_the_command_takes_a_month_and_measures_nothing_again(
     assert "2 texts are neither" in shown
     kept = json.loads((out / "a.json").read_text())["texts"]["held"]["documents"]
     assert {line["id"]: line["year"] for line in kept}["book:new"] == 2025
+
+
+def answers_files(folder, sets, gains):
+    """Answers of two models to open questions, one a document, which gained as told by kind."""
+    figure = {"fingerprint": "x", "bits_per_byte": 1.0}
+    about = {"number_format": "float32", "texts": {}}
+    for name in "ab":
+        write_json(
+            folder / f"{name}.json", about | {"questions": dict.fromkeys(sets, figure)}
+        )
+        write_jsonl(
+            folder / f"{name}.answers.jsonl",
+            (
+                {"set": each, "id": f"{kind}{n}", "document": f"{kind}{n}", "bytes": 9}
+                | {"group": kind, "nll": 20.0 - (name == "b") * gain}
+                for each in sets
+                for kind, some in gains.items()
+                for n, gain in enumerate(some)
+            ),
+        )
+
+
+@pytest.mark.parametrize(
+    "count, sets, verdict",
+    [
+        (6, ["x"], "nothing"),  # 2 / 2^6 each, and two are looked at
+        (7, ["x"], "learnt"),
+        (7, ["x", "y"], "nothing"),
+        (8, ["x", "y"], "learnt"),
+    ],
+)
+def test_a_gain_on_questions_has_to_be_beyond_the_luck_of_all_that_were_looked_at(
+    tmp_path, count, sets, verdict
+):
+    grown = [5.0 + n / 10 for n in range(count)]
+    answers_files(tmp_path, sets, {"contained": grown, "withheld": grown})
+    compared = compare(tmp_path, "a", "b")
+    p = 2 * len(sets) * binomtest(count, count).pvalue
+    assert len(compared["knowledge"]) == len(sets)
+    for line in compared["knowledge"]:
+        assert line["contained_interval"][0] > 0 and line["withheld_interval"][0] > 0
+        assert line["contained_p_holm"] == line["withheld_p_holm"] == pytest.approx(p)
+        assert line["beyond_p_holm"] == 1 and line["n_documents"] == [count] * 2
+        assert line["verdict"] == verdict
+        assert line["decidable"] == (p < 0.05)
+    said = comparison(compared)
+    assert said.count(": nothing: too few to tell") == (p >= 0.05) * len(sets)
+    assert f"p {p:.3f}, on {count} questions whose documents were trained on" in said
+
+
+def test_a_difference_that_chance_can_make_does_not_make_it_memory(tmp_path):
+    """Where one kind gained and the other did not, though they do not differ beyond chance."""
+    read, unread = [1.0] * 12, [2.0, -2.0] * 5 + [9.0]
+    answers_files(tmp_path, ["x"], {"contained": read, "withheld": unread})
+    (line,) = compare(tmp_path, "a", "b")["knowledge"]
+    assert line["contained_p_holm"] == pytest.approx(2 * 2 / 2**12)
+    assert line["withheld_p_holm"] > 0.05 and line["beyond_p_holm"] > 0.05
+    assert line["verdict"] == "gained, and nobody can tell how"
+    answers_files(tmp_path, ["x"], {"contained": read, "withheld": [-0.1, 0.1] * 6})
+    (line,) = compare(tmp_path, "a", "b")["knowledge"]
+    assert line["beyond_p_holm"] < 0.001 and line["verdict"] == "memorised"

@@ -57,10 +57,11 @@ LINES = [
     },
 ]
 OVERLAP = {"questions": 75, "found": 2, "too_short": 0}
-KNOWN = {"set": "open", "measure": "gold_bits_per_byte", "n": [30, 28], "p_holm": 0.001}
+KNOWN = {"set": "open", "measure": "gold_bits_per_byte", "n": [30, 28]}
+KNOWN |= {"contained_p_holm": 0.001, "withheld_p_holm": 1.0, "beyond_p_holm": 0.001}
 KNOWN |= {"contained": 0.4, "withheld": 0.05, "beyond": 0.35, "verdict": "memorised"}
 KNOWN |= {"contained_interval": [0.3, 0.5], "withheld_interval": [-0.1, 0.2]}
-KNOWN |= {"beyond_interval": [0.15, 0.55]}
+KNOWN |= {"beyond_interval": [0.15, 0.55], "decidable": True}
 COMPARED = {"base": "base", "tuned": "tuned", "overlap": OVERLAP, "lines": LINES}
 COMPARED |= {"knowledge": [KNOWN]}
 

@@ -245,9 +245,7 @@ def comparison(compared: dict[str, Any]) -> str:
                 f"[{scale * edges[0]:+.1f}, {scale * edges[1]:+.1f}]" if edges else "-",
                 "-" if p is None else f"{p:.3f}",
                 "-" if sees is None else f"{100 * sees:.1f}",
-                line["verdict"]
-                + ("" if line["decidable"] else ": too few to tell")
-                + margin_note(line),
+                _verdict(line) + margin_note(line),
             ]
         )
     said = [
@@ -266,15 +264,19 @@ def knowledge_sentence(line: dict[str, Any]) -> str:
 
     def told(kind: str) -> tuple[str, str]:
         low, high = (scale * edge for edge in line[f"{kind}_interval"])
-        return f"{scale * line[kind]:+.2g}", f"[{low:+.2g}, {high:+.2g}]"
+        p = line[f"{kind}_p_holm"]
+        return f"{scale * line[kind]:+.2g}", f"[{low:+.2g}, {high:+.2g}], p {p:.3f},"
 
-    read, edges = told("contained")
+    read, sure = told("contained")
     return (
-        f"{line['set']}, {line['measure']}: {read} {unit} {edges} on {line['n'][0]} questions "
+        f"{line['set']}, {line['measure']}: {read} {unit} {sure} on {line['n'][0]} questions "
         f"whose documents were trained on, {' '.join(told('withheld'))} on {line['n'][1]} whose "
-        f"documents were withheld; {' '.join(told('beyond'))} between them, "
-        f"p {line['p_holm']:.3f}: {line['verdict']}"
+        f"documents were withheld; {' '.join(told('beyond'))} between them: {_verdict(line)}"
     )
+
+
+def _verdict(line: dict[str, Any]) -> str:
+    return line["verdict"] + ("" if line["decidable"] else ": too few to tell")
 
 
 def margin_note(line: dict[str, Any]) -> str:

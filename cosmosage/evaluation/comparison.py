@@ -61,7 +61,8 @@ def compare(
         multiplies it. More bits per byte are worse.
 
         ``knowledge``: what ``_knowledge`` says of each set of which some questions are answered by
-        documents that were trained on, and some by documents that were withheld. ``undated``: by
+        documents that were trained on, and some by documents that were withheld; all that was
+        gained on either kind is one family. ``undated``: by
         set of texts, how many are in neither line of ``after``; empty without it.
 
     Raises:
@@ -97,6 +98,7 @@ def compare(
         for name, pairs in asked.items()
         for line in _knowledge(pairs)
     ]
+    _judge_knowledge(known)
     undated = {
         name: len(read) - sum(map(len, by_time(read, after).values()))
         for name in (alike["texts"] if after else ())
@@ -310,13 +312,11 @@ def _knowledge(pairs: list[tuple[dict, dict]]) -> list[dict[str, Any]]:
 
     Returns:
         A line a measure: ``measure``; ``contained`` and ``withheld``, what was gained on questions
-        of either kind (a share of them, or bits per byte less of the right answer) with
-        ``contained_interval`` and ``withheld_interval``; ``beyond``, their difference, with
-        ``beyond_interval`` (95 %, bootstrap over documents) and ``p_holm`` (documents between the
-        two kinds by lot; Holm over the measures); ``n``, of each kind; ``verdict``:
-        ``learnt`` (withheld ones gained), ``memorised`` (those gained and the withheld ones not,
-        and the difference is beyond chance), ``gained, and nobody can tell how`` or ``nothing``.
-        Empty unless there are questions of both kinds.
+        of either kind (a share of them, or bits per byte less of the right answer), each with
+        ``contained_interval`` (95 %, bootstrap over documents) and ``contained_p`` (turning the
+        signs of documents); ``beyond``, their difference, with ``beyond_interval`` and
+        ``beyond_p`` (documents between the two kinds by lot); ``n`` and ``n_documents``, of each
+        kind. Empty unless there are questions of both kinds.
     """
     sided = [
         pair for pair in pairs if pair[0].get("group") in ("contained", "withheld")
@@ -327,30 +327,53 @@ def _knowledge(pairs: list[tuple[dict, dict]]) -> list[dict[str, Any]]:
     documents = np.array([one["document"] for one, _ in sided], object)
     lines = []
     for measure, values in _gains(sided).items():
-        gains, drawn = [], []
+        gains, drawn, ps = [], [], []
         for seed, chosen in enumerate((first, ~first)):  # draws of the two: independent
             seed += statistics.SEED
             sums = statistics.bootstrap(documents[chosen], values[chosen], seed=seed)
             gain, size = values[chosen].sum(axis=0)
             gains.append(gain / size)
             drawn.append(sums[:, 0] / sums[:, 1])
+            ps.append(statistics.sign_flips(documents[chosen], values[chosen, 0]))
         lines.append(
             {
                 "measure": measure,
                 "n": [int(first.sum()), int((~first).sum())],
+                "n_documents": [len(set(documents[kind])) for kind in (first, ~first)],
                 "contained": float(gains[0]),
                 "contained_interval": statistics.interval(drawn[0]),
+                "contained_p": ps[0],
                 "withheld": float(gains[1]),
                 "withheld_interval": statistics.interval(drawn[1]),
+                "withheld_p": ps[1],
                 "beyond": float(gains[0] - gains[1]),
                 "beyond_interval": statistics.interval(drawn[0] - drawn[1]),
-                "p": statistics.relabelled(documents, first, values),
+                "beyond_p": statistics.relabelled(documents, first, values),
             }
         )
-    for line, p in zip(lines, statistics.holm([line["p"] for line in lines])):
-        line["p_holm"] = p
-        line["verdict"] = _kind_of_gain(line)
     return lines
+
+
+def _judge_knowledge(lines: list[dict[str, Any]]) -> None:
+    """Give lines of ``_knowledge`` Holm's p, and the verdict that it allows.
+
+    What was gained on questions of either kind is one family, and the differences are another,
+    for they only tell what kind of gain there is. The verdict is ``learnt`` (withheld ones
+    gained), ``memorised`` (those of the other kind gained and withheld ones not, and the
+    difference is beyond chance), ``gained, and nobody can tell how`` or ``nothing``;
+    ``decidable`` is False where so few documents allow no other than that.
+    """
+    gains = [(line, kind) for line in lines for kind in ("contained", "withheld")]
+    for family in (gains, [(line, "beyond") for line in lines]):
+        found = statistics.holm([line[f"{kind}_p"] for line, kind in family])
+        for (line, kind), p in zip(family, found):
+            line[f"{kind}_p_holm"] = p
+    least = statistics.holm(
+        [statistics.least_sign_flips(n) for line in lines for n in line["n_documents"]]
+    )
+    for line, *best in zip(lines, least[::2], least[1::2]):
+        line["verdict"] = _kind_of_gain(line)
+        line["decidable"] = min(best) < 0.05
 
 
 def _gains(pairs: list[tuple[dict, dict]]) -> dict[str, np.ndarray]:
@@ -372,12 +395,14 @@ def _gains(pairs: list[tuple[dict, dict]]) -> dict[str, np.ndarray]:
 
 
 def _kind_of_gain(line: dict[str, Any]) -> str:
-    read, unread = line["contained_interval"][0] > 0, line["withheld_interval"][0] > 0
+    read, unread, beyond = (
+        line[f"{kind}_interval"][0] > 0 and line[f"{kind}_p_holm"] < 0.05
+        for kind in ("contained", "withheld", "beyond")
+    )
     if unread:
         return "learnt"
     if not read:
         return "nothing"
-    beyond = line["p_holm"] < 0.05 and line["beyond_interval"][0] > 0
     return "memorised" if beyond else "gained, and nobody can tell how"
 
 
