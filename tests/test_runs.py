@@ -168,3 +168,45 @@ def test_what_cannot_be_compared_is_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "data" / "two" / "evaluation" / "tuned.json").unlink()
     with pytest.raises(FileNotFoundError, match="evaluate tuned first"):
         helpers.compare(["one", "two"])
+
+
+def test_folds_tell_what_one_model_tells_on_all_texts_and_questions(tmp_path):
+    random = np.random.default_rng(3)
+    values = random.uniform(5, 20, 12)
+    nats = {"base": values, "tuned": values * random.normal(0.97, 0.01, 12)}
+    right = {
+        name: random.random(12) < share
+        for name, share in (("base", 0.3), ("tuned", 0.8))
+    }
+    parts = {"whole": range(12), "even": range(0, 12, 2), "odd": range(1, 12, 2)}
+    for part, places in parts.items():
+        (tmp_path / part).mkdir()
+        for name, costs in nats.items():
+            figures_file(tmp_path / part, name, costs)
+            file = tmp_path / part / f"{name}.json"
+            record = read_json(file)
+            texts = record["texts"]["texts"]
+            texts["documents"] = [texts["documents"][place] for place in places]
+            record["questions"] = {"asked": {"fingerprint": "y"}}
+            write_json(file, record)
+            answers = [
+                {"id": f"q{k}", "set": "asked", "answer": 0}
+                | dict.fromkeys(
+                    ("picked", "picked_normalised", "picked_letter"),
+                    int(not right[name][k]),
+                )
+                for k in places
+            ]
+            write_jsonl(file.with_suffix(".answers.jsonl"), answers)
+    folds = [tmp_path / "even", tmp_path / "odd"]
+    whole = compare(tmp_path / "whole", "base", "tuned", {"texts": 1.0})["lines"]
+    joined = compare(folds, "base", "tuned", {"texts": 1.0})["lines"]
+    assert [line["n"] for line in joined] == [12] * 4
+    for one, other in zip(whole, joined, strict=True):
+        assert one.keys() == other.keys()
+        assert one["verdict"] == other["verdict"]
+        for figure in ("base", "tuned", "difference", "p"):
+            assert other[figure] == pytest.approx(one[figure], rel=1e-12)
+    assert joined[0]["kept"]
+    with pytest.raises(ValueError, match="in more than one fold"):
+        compare([folds[0], tmp_path / "whole"], "base", "tuned")

@@ -19,9 +19,14 @@ from cosmosage.evaluation import statistics
 from cosmosage.evaluation.choices import MEASURES, groups
 from cosmosage.evaluation.texts import by_section, by_source, by_time, untainted
 
+_Texts = dict[str, tuple[list[dict], list[dict]]]
+"""By set the records of each text, as the one model read it and as the other did."""
+_Asked = dict[str, list[tuple[dict, dict]]]
+"""By set each question's record, of the one model and of the other."""
+
 
 def compare(
-    out: Path,
+    out: Path | Sequence[Path],
     base: str,
     tuned: str,
     margins: Mapping[str, float] | None = None,
@@ -30,7 +35,9 @@ def compare(
     """What one model is better or worse at than another, on the same texts and questions.
 
     Args:
-        out: the folder that ``evaluate`` wrote to.
+        out: the folder that ``evaluate`` wrote to; or one for each fold of a cross-validation,
+            whose tuned models had each their own texts and questions withheld: sets of one name
+            are then put together, and what is compared is the way of training, not one model.
         base, tuned: the names of two models in it.
         margins: for sets on which nothing may be lost, how much is taken for nothing: per cent of
             the bits per byte, or points of accuracy. Set it before you look.
@@ -68,19 +75,12 @@ def compare(
     Raises:
         FileNotFoundError: a model was not evaluated.
         ValueError: the two were measured on different sets, or share no measure; a margin for
-            a set that there isn't; or an ``after`` that is no month.
+            a set that there isn't; an ``after`` that is no month; or a text in two folds.
     """
-    first, second = _figures(out, base), _figures(out, tuned)
+    folds = [out] if isinstance(out, (str, Path)) else out
     margins = margins or {}
-    alike, unlike = _alike(first, second)
-    for what, values in unlike.items():
-        raise ValueError(
-            f"{base} and {tuned} differ in {what} ({values[0]}, {values[1]}); evaluate both in "
-            "the same way"
-        )
-    files = [Path(out) / f"{name}.answers.jsonl" for name in (base, tuned)]
-    asked = _asked_both(alike, files)
-    lines = _lines(alike, (first, second), asked, after)
+    texts, asked = _together([_both(Path(fold), base, tuned) for fold in folds])
+    lines = _lines(texts, asked, after)
     if not lines:
         raise ValueError(
             f"{base} and {tuned} share no measure; evaluate both on the same files"
@@ -101,8 +101,7 @@ def compare(
     _judge_knowledge(known)
     undated = {
         name: len(read) - sum(map(len, by_time(read, after).values()))
-        for name in (alike["texts"] if after else ())
-        for read in [first["texts"][name]["documents"]]
+        for name, (read, _) in (texts.items() if after else ())
     }
     return {
         "base": base,
@@ -154,9 +153,9 @@ def compare_runs(outs: Mapping[str, Path], model: str) -> dict[str, Any]:
                 said.append(
                     f"{other} and {one} are not compared on {name}: only {told} was"
                 )
+        pair = figures[one], figures[other]
         files = [Path(outs[name]) / f"{model}.answers.jsonl" for name in (one, other)]
-        asked = _asked_both(alike, files)
-        found = _lines(alike, (figures[one], figures[other]), asked)
+        found = _lines(_texts_of(alike, *pair), _asked_both(alike, files))
         about = {"run": other, "against": one}
         lines += [about | line for line in found if line["group"] == "all"]
     families: dict[str, list[dict[str, Any]]] = {}
@@ -180,6 +179,39 @@ def _kept(line: dict[str, Any]) -> bool | None:
         if edges[1] < line["margin"]
         else None if edges[0] < line["margin"] else False
     )
+
+
+def _both(out: Path, base: str, tuned: str) -> tuple[_Texts, _Asked]:
+    """What two models of one folder were both measured on, which has to be all."""
+    first, second = _figures(out, base), _figures(out, tuned)
+    alike, unlike = _alike(first, second)
+    for what, values in unlike.items():
+        raise ValueError(
+            f"{base} and {tuned} differ in {what} ({values[0]}, {values[1]}); evaluate both in "
+            "the same way"
+        )
+    files = [out / f"{name}.answers.jsonl" for name in (base, tuned)]
+    return _texts_of(alike, first, second), _asked_both(alike, files)
+
+
+def _together(folds: Sequence[tuple[_Texts, _Asked]]) -> tuple[_Texts, _Asked]:
+    """The texts and questions of several folds, as if one model had been measured on all."""
+    texts: _Texts = {}
+    asked: _Asked = {}
+    for its_texts, its_asked in folds:
+        for name, pair in its_texts.items():
+            for whole, part in zip(texts.setdefault(name, ([], [])), pair):
+                whole += part
+        for name, pairs in its_asked.items():
+            asked.setdefault(name, []).extend(pairs)
+    named = [[read["id"] for read, _ in pairs] for pairs in asked.values()]
+    named += [[read["id"] for read in first] for first, _ in texts.values()]
+    for ids in named:
+        if twice := [each for each, count in Counter(ids).items() if count > 1]:
+            raise ValueError(
+                f"{twice[0]} is in more than one fold; each text and question is withheld once"
+            )
+    return texts, asked
 
 
 def _figures(out: Path, name: str) -> dict[str, Any]:
@@ -208,9 +240,17 @@ def _alike(
     return alike, unlike
 
 
-def _asked_both(
-    alike: dict[str, list[str]], files: Sequence[Path]
-) -> dict[str, list[tuple[dict, dict]]]:
+def _texts_of(
+    alike: dict[str, list[str]], first: dict[str, Any], second: dict[str, Any]
+) -> _Texts:
+    """What was read of each set of texts, by one model and by the other."""
+    return {
+        name: tuple(each["texts"][name]["documents"] for each in (first, second))
+        for name in alike["texts"]
+    }
+
+
+def _asked_both(alike: dict[str, list[str]], files: Sequence[Path]) -> _Asked:
     """What two models answered to each question, by set, from their files of answers."""
     if not alike["questions"]:
         return {}
@@ -219,21 +259,13 @@ def _asked_both(
 
 
 def _lines(
-    alike: dict[str, list[str]],
-    figures: tuple[dict[str, Any], dict[str, Any]],
-    asked: dict[str, list[tuple[dict, dict]]],
-    after: str | None = None,
+    texts: _Texts, asked: _Asked, after: str | None = None
 ) -> list[dict[str, Any]]:
-    """Two models on the sets of ``alike``, from their figures and answers."""
+    """Two models on each set, from what they read and answered."""
     lines: list[dict[str, Any]] = []
-    for name in alike["texts"]:
-        pair = (each["texts"][name]["documents"] for each in figures)
+    for name, pair in texts.items():
         lines += [{"set": name, **line} for line in _compare_texts(*pair, after)]
-    choices = {
-        name: pairs
-        for name, pairs in asked.items()
-        if "accuracy" in figures[0]["questions"][name]
-    }
+    choices = {name: pairs for name, pairs in asked.items() if "nll" not in pairs[0][0]}
     lines += _compare_answers(choices)
     for name, pairs in asked.items():
         if name not in choices:
