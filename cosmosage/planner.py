@@ -224,6 +224,7 @@ def _recipe(settings: Settings, on_card: bool) -> Recipe:
         settings: of the run.
         on_card: whether it is planned for another device than the one at hand.
     """
+    dtype = torch.bfloat16 if on_card else models.working_dtype()
     return Recipe(
         micro_batch=min(settings.micro_batch, settings.rows_per_step),
         sequence_length=settings.sequence_length,
@@ -235,9 +236,12 @@ def _recipe(settings: Settings, on_card: bool) -> Recipe:
         compiled=settings.compile,
         step_in_backward=settings.step_in_backward,
         accumulated=settings.rows_per_step > settings.micro_batch,
-        state_bytes=STATE_BYTES[settings.optimiser_states]
-        + 2 * (settings.remainders and settings.method == "full"),  # adapters are fp32
-        dtype=torch.bfloat16 if on_card else models.working_dtype(),
+        state_bytes=STATE_BYTES[settings.optimiser_states],
+        # of fp32 weights, as adapters are, nothing is cut off
+        remainders=settings.remainders
+        and settings.method == "full"
+        and dtype == torch.bfloat16,
+        dtype=dtype,
         in_parts=on_card or torch.cuda.is_available(),
     )
 
@@ -265,7 +269,8 @@ def _peak(traced: tracing.Traced, recipe: Recipe) -> tuple[str, dict[str, float]
         phase,
         {
             "weights": traced.weights,
-            "optimiser": traced.trainable * recipe.state_bytes,
+            "optimiser": traced.trainable
+            * (recipe.state_bytes + 2 * recipe.remainders),
         }
         | phases[phase],
     )

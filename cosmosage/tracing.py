@@ -63,6 +63,8 @@ class Recipe:
     """Whether a step is made of several backward passes, whose gradients are added in fp32."""
     state_bytes: float = 8.0
     """Of a trained weight's moments."""
+    remainders: bool = False
+    """Whether what bf16 cuts off of a trained weight is kept, 2 bytes more."""
     dtype: torch.dtype = torch.bfloat16
     """Of weights and activations."""
     adapter_dtype: torch.dtype = torch.float32
@@ -249,7 +251,9 @@ def work_of_a_step(recipe: Recipe, values: float) -> float:
         weight = torch.nn.Parameter(torch.zeros(size, 1, dtype=dtype))
         weight.grad = torch.zeros_like(weight)
         states: Literal["fp32", "8bit"] = "fp32" if recipe.state_bytes >= 8 else "8bit"
-        optimiser = AdamW([("weight", weight)], states=states)
+        optimiser = AdamW(
+            [("weight", weight)], states=states, remainders=recipe.remainders
+        )
         there = [weight, weight.grad, *optimiser.state().values()]
         with (live := _Live({StorageWeakRef(x.untyped_storage()) for x in there})):
             optimiser.step(1e-4)

@@ -7,10 +7,11 @@ from pathlib import Path
 import peft
 import pytest
 import torch
-from transformers import AutoConfig, LlamaConfig
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 import fine_tune
 from cosmosage import models, planner
+from cosmosage.optimiser import AdamW
 from fine_tune import UNSAID, Settings
 
 GIB = 2**30
@@ -173,13 +174,34 @@ def test_moments_of_a_byte_and_one_gradient_at_a_time(base):
     assert made.memory_gib["gradients"] * GIB < count  # of 2 bytes each
 
 
-def test_remainders_take_two_bytes_where_weights_are_bf16(base):
-    count = plan(base).parameters
-    kept = plan(base, remainders=True)
-    assert kept.memory_gib["optimiser"] * GIB == pytest.approx(10 * count)
-    for given in ({"method": "lora"}, {"method": "qlora"}):  # adapters are fp32
+@pytest.mark.parametrize("remainders", [False, True])
+@pytest.mark.parametrize("states", ["fp32", "8bit"])
+def test_what_the_optimiser_keeps_is_what_it_really_keeps(tmp_path, states, remainders):
+    config = AutoConfig.for_model(
+        "llama",
+        vocab_size=2000,
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+    )
+    config.save_pretrained(tmp_path)
+    given = {"optimiser_states": states, "remainders": remainders}
+    planned = plan(tmp_path, **given).memory_gib["optimiser"] * GIB
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    kept = AdamW(model.named_parameters(), states=states, remainders=remainders).state()
+    real = sum(tensor.numel() * tensor.itemsize for tensor in kept.values())
+    # norms are too few to be kept in bytes
+    assert planned == pytest.approx(real, rel=1e-9 if states == "fp32" else 0.01)
+
+
+def test_of_fp32_weights_there_are_no_remainders(base, monkeypatch):
+    for given in ({"method": "lora"}, {"method": "qlora"}):
         both = [plan(base, **given, remainders=kept) for kept in (False, True)]
         assert both[0].memory_gib == both[1].memory_gib
+    monkeypatch.setattr(models, "working_dtype", lambda: torch.float32)
+    both = [plan(base, None, remainders=kept) for kept in (False, True)]
+    assert both[0].memory_gib == both[1].memory_gib
 
 
 def test_weights_of_four_bits_by_hand(llama):

@@ -52,6 +52,11 @@ def real_peak(config, recipe: Recipe) -> int:
             optimiser.backward(loss, 1e-4, 1.0)
         else:
             loss.backward()
+    return allocated(seen)
+
+
+def allocated(seen: profile) -> int:
+    """Bytes that were allocated at most, beside those from before."""
     now = peak = 0
     events = (
         e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"
@@ -126,6 +131,21 @@ def test_scores_in_parts_take_less(config):
     )
     assert in_parts < at_once / 3 and at_once < all_of_them
     assert all_of_them >= 2 * 4 * ROWS * 512 * 8_000  # in fp32, with their gradient
+
+
+@pytest.mark.parametrize("remainders", [False, True])
+@pytest.mark.parametrize("states, state_bytes", [("fp32", 8.0), ("8bit", 2.03)])
+def test_the_work_of_a_step_is_what_a_real_one_allocates(
+    states, state_bytes, remainders
+):
+    weight = torch.nn.Parameter(torch.randn(1024, 1024).bfloat16())
+    weight.grad = torch.randn_like(weight)
+    optimiser = AdamW([("w", weight)], states=states, remainders=remainders)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        optimiser.step(1e-4)
+    recipe = Recipe(1, 8, state_bytes=state_bytes, remainders=remainders)
+    traced = tracing.work_of_a_step(recipe, weight.numel())
+    assert traced == pytest.approx(allocated(seen), rel=0.04)
 
 
 def test_a_step_works_on_some_millions_of_weights_at_once():
