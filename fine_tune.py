@@ -195,6 +195,8 @@ def _prepared(settings: Settings, cards: Cards) -> "_Run":
         model = adapters.load_in_4_bits(settings.base)
     else:
         model = models.load(settings.base)[0]
+        if not settings.embeddings:
+            models.freeze_words(model)
     tokens.check(
         train,
         settings.sequence_length,

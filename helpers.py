@@ -92,7 +92,7 @@ class Run:
     def training(self) -> dict[str, Any]:
         """What ``fine_tune.Settings`` takes."""
         shared = (
-            "method learning_rate sequence_length rows_per_step micro_batch epochs max_tokens "
+            "method embeddings learning_rate sequence_length rows_per_step micro_batch epochs max_tokens "
             "gradient_checkpointing snapshots"
         )
         values = {name: getattr(self.scale, name) for name in shared.split()}

@@ -146,6 +146,13 @@ def load(
     return model.eval(), load_tokenizer(name)
 
 
+def freeze_words(model: PreTrainedModel) -> None:
+    """Leave the vectors of words as they are, in the embedding and in the head."""
+    for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+        if layer is not None:
+            layer.requires_grad_(False)
+
+
 @contextlib.contextmanager
 def _found(name: str | Path) -> Iterator[None]:
     """Say in one sentence that a name is neither a folder nor on the hub."""

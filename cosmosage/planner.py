@@ -141,6 +141,8 @@ def plan(settings: Settings, tokens: int | None, card: str | None = None) -> Pla
     passes = (6 if recipe.method == "full" else 4) + 2 * recipe.gradient_checkpointing
     attention = config.num_hidden_layers * config.hidden_size * recipe.sequence_length
     flops = passes * (traced.matrices + attention)
+    if recipe.method == "full" and not recipe.embeddings:
+        flops -= 2 * config.vocab_size * config.hidden_size  # the head's own gradient
     speed = here.flops * EFFICIENCY / flops
     hours = None if tokens is None else tokens / speed / 3600
     return Plan(
@@ -229,6 +231,7 @@ def _recipe(settings: Settings, on_card: bool) -> Recipe:
         micro_batch=min(settings.micro_batch, settings.rows_per_step),
         sequence_length=settings.sequence_length,
         method=settings.method,
+        embeddings=settings.embeddings,
         lora_rank=settings.lora_rank,
         adapter=settings.adapter,
         gradient_checkpointing=settings.gradient_checkpointing,

@@ -27,6 +27,8 @@ class Scale:
     card: str | None
     """The GPU that is planned for; None: the device at hand."""
     method: str
+    embeddings: bool
+    """Train the vectors of words, too; a small corpus does not hold most of them."""
     learning_rate: float
     sequence_length: int
     """Tokens a row."""
@@ -75,6 +77,7 @@ SCALES = {
         base="data/base",
         card=None,
         method="full",
+        embeddings=False,
         learning_rate=1e-4,
         sequence_length=512,
         chunking="best fit",
@@ -103,6 +106,7 @@ SCALES = {
         base="mistralai/Mistral-7B-v0.1",
         card="RTX A6000",
         method="lora",
+        embeddings=False,
         learning_rate=1e-4,
         sequence_length=2048,
         chunking="best fit",

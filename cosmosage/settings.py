@@ -40,6 +40,9 @@ class Settings:
     """Folder for the final model, metrics.jsonl, validation.jsonl, settings.json."""
     method: Literal["full", "lora", "qlora"] = "full"
     """All weights, or low-rank adapters on every linear layer, over weights of 4 bits or not."""
+    embeddings: bool = True
+    """With all weights, the vectors of the words as well, where a model reads and where it chooses.
+    A small corpus does not hold most words, and what it does not hold becomes less likely."""
     learning_rate: float = 1e-4
     """At its highest, after warm-up. 1e-4 suits 0.1 B weights; take 1e-5 for 7-8 B."""
     sequence_length: int = 512

@@ -29,7 +29,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from cosmosage import adapters
+from cosmosage import adapters, models
 from cosmosage.loss import TokenLosses, inner_of, offloaded
 from cosmosage.optimiser import STEPPED_AT_ONCE, AdamW
 from cosmosage.settings import Adapter
@@ -51,6 +51,8 @@ class Recipe:
     sequence_length: int
     """Tokens a row."""
     method: Literal["full", "lora", "qlora"] = "full"
+    embeddings: bool = True
+    """Whether the vectors of words are trained with all other weights."""
     lora_rank: int = 16
     adapter: Adapter = "lora"
     gradient_checkpointing: bool = False
@@ -301,6 +303,8 @@ def _adapted(model: PreTrainedModel, recipe: Recipe) -> torch.nn.Module:
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(recipe.adapter_dtype)
+    elif not recipe.embeddings:
+        models.freeze_words(model)
     if recipe.compiled:
         for block in _blocks(model):
             _compile(block)
