@@ -92,8 +92,8 @@ class Run:
     def training(self) -> dict[str, Any]:
         """What ``fine_tune.Settings`` takes."""
         shared = (
-            "method embeddings learning_rate sequence_length rows_per_step micro_batch epochs max_tokens "
-            "gradient_checkpointing snapshots"
+            "method embeddings learning_rate sequence_length rows_per_step micro_batch epochs "
+            "max_tokens gradient_checkpointing snapshots"
         )
         values = {name: getattr(self.scale, name) for name in shared.split()}
         return values | {"base": self.base, "data": self / "tokens", "out": self.tuned}
