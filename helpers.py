@@ -284,7 +284,7 @@ def chunkings(lines: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 "bits per byte": f"{line['bits_per_byte']:.4f}",
                 "difference": "" if first else f"{line['difference']:+.2f} %",
                 "95 % interval": "" if first else f"{low:+.2f} to {high:+.2f} %",
-                "verdict": line["verdict"],
+                "verdict": "" if first else views.verdict(line),
             }
         )
     return views.table(rows)
@@ -454,10 +454,9 @@ def write_report(
         shown(
             "What it changed",
             "Documents that were held out, and questions that were not trained on. A difference "
-            "whose interval holds zero is inside the noise, and so is one of several that were "
-            "looked at together if its p, which allows for their number, is not below .05 (all of "
-            "a set of texts is judged by its interval alone). Where there are too few papers to "
-            "tell, no figures could have brought it there.",
+            "whose interval holds zero is inside the noise, and so is one whose p, which allows "
+            "for how many were looked at together, is not below .05. Where there are too few "
+            "papers to tell, no figures could have brought it there.",
             changed + _html(views.results(compared)) + _said(compared),
         ),
         shown("Five questions", "", views.side_by_side(answers).data),

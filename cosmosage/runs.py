@@ -67,7 +67,7 @@ def compare(folders: Mapping[str, Path], page: Path) -> HTML:
     shown = [
         report.Section(
             "What each gained over its base",
-            "Whole sets, of which texts are judged by their interval, as in each run's report. "
+            "Whole sets, as in each run's report. "
             + ("" if any(differing.values()) else "The runs differ in no setting."),
             gained,
         ),

@@ -1,7 +1,6 @@
 """Lines of a comparison against sums and p-values by hand."""
 
-import json
-
+import numpy as np
 import pytest
 from scipy.stats import binomtest
 from tiny import tiny_model
@@ -109,6 +108,8 @@ def test_the_command_takes_a_month_and_measures_nothing_again(
     given = [f"a={folder}", f"b={folder}", "--corpus", str(texts), "--out", str(out)]
     evaluate({"a": folder, "b": folder}, {"held": texts}, None, out)
     record = read_json(out / "a.json")
+    told = record["texts"]["held"]["bits_per_byte_interval"]
+    record["texts"]["held"]["bits_per_byte_interval"] = [0, 1]  # of an older code
     for line in record["texts"]["held"]["documents"]:
         del line["year"]  # as it was kept before years were
     write_json(out / "a.json", record)
@@ -119,8 +120,9 @@ def test_the_command_takes_a_month_and_measures_nothing_again(
     shown = capsys.readouterr().out
     assert "since 2024-07   8" in shown and "before 2024-07  8" in shown
     assert "2 texts are neither" in shown
-    kept = json.loads((out / "a.json").read_text())["texts"]["held"]["documents"]
-    assert {line["id"]: line["year"] for line in kept}["book:new"] == 2025
+    kept = read_json(out / "a.json")["texts"]["held"]
+    assert {line["id"]: line["year"] for line in kept["documents"]}["book:new"] == 2025
+    assert kept["bits_per_byte_interval"] == told
 
 
 def answers_files(folder, sets, gains):
@@ -182,3 +184,28 @@ def test_a_difference_that_chance_can_make_does_not_make_it_memory(tmp_path):
     answers_files(tmp_path, ["x"], {"contained": read, "withheld": [-0.1, 0.1] * 6})
     (line,) = compare(tmp_path, "a", "b")["knowledge"]
     assert line["beyond_p_holm"] < 0.001 and line["verdict"] == "memorised"
+
+
+@pytest.mark.parametrize("count", [2, 5, 6])
+def test_of_five_papers_nothing_is_called_a_gain(tmp_path, count):
+    """However alike they are: turning their signs gives no p below 2 / 2^5."""
+    random = np.random.default_rng(count)
+    texts = {
+        f"arxiv:2401.0000{n}v1": (None, bits, 0.9 * bits * random.normal(1, 0.005))
+        for n, bits in enumerate(random.uniform(50, 100, count))
+    }
+    before_and_after(tmp_path, texts)
+    (line,) = compare(tmp_path, "a", "b")["lines"]
+    assert line["interval"][1] < 0 or count == 2
+    assert line["p"] == line["p_holm"] == 2 / 2**count
+    assert line["decidable"] == (count == 6)
+    assert line["verdict"] == ("fell" if count == 6 else "not distinguishable")
+
+
+def test_a_gain_has_to_be_told_by_its_interval_too(tmp_path):
+    """Six papers fell, one of them, by far the most: p is small enough."""
+    texts = {f"p{n}": (None, 100, 99.9 - n / 100) for n in range(5)}
+    before_and_after(tmp_path, texts | {"book": (None, 100, 20)})
+    (line,) = compare(tmp_path, "a", "b")["lines"]
+    assert line["p"] < 0.05 and line["interval"][0] < 0 < line["interval"][1]
+    assert line["decidable"] and line["verdict"] == "not distinguishable"

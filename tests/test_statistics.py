@@ -1,5 +1,7 @@
 """Intervals and tests against scipy, statsmodels, published values and counts by hand."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -103,22 +105,52 @@ def test_smallest_difference_is_seen_four_times_in_five():
     assert np.mean(found) == pytest.approx(0.78, abs=0.04)  # exact is a little careful
 
 
-def test_the_bootstrap_agrees_with_the_normal_interval():
+def test_a_ratio_by_hand():
+    """Three papers, of which the last is as large as both others, in two parts."""
+    found = statistics.Ratio.of(list("abcc"), [1, 3, 2, 0], [1, 1, 1, 1])
+    # without a, b, c: 5/3, 3/3, 4/2
+    error = math.sqrt(2 / 3 * ((1 / 6) ** 2 + 0.5**2 + 0.5**2))
+    freedom = 2 * (4**2 / (1 + 1 + 4)) / 3
+    assert (found.value, found.error, found.freedom) == pytest.approx(
+        (1.5, error, freedom)
+    )
+    half = error * scipy.stats.t.ppf(0.975, freedom)
+    assert found.interval() == pytest.approx([1.5 - half, 1.5 + half])
+
+
+def test_parts_of_one_paper_say_no_more_than_the_whole():
     random = np.random.default_rng(2)
-    values = random.normal(3.0, 1.0, (400, 1))
-    drawn = statistics.bootstrap([str(i) for i in range(400)], values)[:, 0] / 400
-    low, high = statistics.interval(drawn)
-    half = 1.96 * values.std() / 20
-    assert (low, high) == pytest.approx(
-        (values.mean() - half, values.mean() + half), abs=0.02
-    )
-    # each value ten times in one cluster says no more than once
-    tenfold = statistics.bootstrap(
-        [str(i) for i in range(400) for _ in range(10)], np.repeat(values, 10, axis=0)
-    )
-    assert statistics.interval(tenfold[:, 0] / 4000) == pytest.approx(
-        (low, high), abs=0.02
-    )
+    values, names = random.normal(3, 1, 12), [f"p{n}" for n in range(12)]
+    once = statistics.Ratio.of(names, values, np.ones(12)).interval()
+    tenfold = [np.repeat(x, 10) for x in (names, values / 10, np.full(12, 0.1))]
+    assert statistics.Ratio.of(*tenfold).interval() == pytest.approx(once)
+    alone = statistics.Ratio.of(["p"] * 12, values, np.ones(12))
+    assert alone.interval() == [-math.inf, math.inf]
+
+
+def test_the_difference_of_two_ratios_is_welchs():
+    random = np.random.default_rng(3)
+    one, other = random.normal(1, 2, 7), random.normal(0, 0.5, 11)
+    oracle = scipy.stats.ttest_ind(one, other, equal_var=False)
+    ratios = [
+        statistics.Ratio.of(range(len(x)), x, np.ones(len(x))) for x in (one, other)
+    ]
+    found = ratios[0].minus(ratios[1])
+    assert found.interval() == pytest.approx(list(oracle.confidence_interval()))
+    nothing = statistics.Ratio.of(range(4), np.zeros(4), np.ones(4))
+    assert nothing.minus(nothing).interval() == [0, 0]
+
+
+@pytest.mark.parametrize("n", [4, 10])
+def test_the_interval_of_a_few_papers_of_all_sizes_holds_the_truth(n):
+    random = np.random.default_rng(n)
+    held = []
+    for _ in range(4000):
+        size = random.lognormal(0, 1, n)
+        ends = statistics.Ratio.of(range(n), size * random.normal(0, 1, n), size)
+        low, high = ends.interval()
+        held.append(low <= 0 <= high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.014)
 
 
 @pytest.mark.parametrize(

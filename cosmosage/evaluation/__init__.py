@@ -287,7 +287,7 @@ class _Measuring:
                 self.record[kind][each] = figure
             del loaded
             gc.collect()  # before the next model takes its room
-        if self._summarise(items, about, todo) or todo:
+        if self._summarise(items, about) or todo:
             if any(self.given.values()):
                 write_jsonl(self.told, itertools.chain(*self.given.values()))
             write_json(self.file, self.record)
@@ -322,22 +322,18 @@ class _Measuring:
         )
 
     def _summarise(
-        self,
-        items: dict[tuple[str, str], list[dict]],
-        about: dict[str, dict],
-        measured: list[tuple[str, str]],
+        self, items: dict[tuple[str, str], list[dict]], about: dict[str, dict]
     ) -> bool:
-        """Make the figures of each set of whose records something is new; whether any is."""
+        """Make the figures of each set from its records; whether any is new."""
         new = False
         for kind, each in items:
             figure, known = self.record[kind][each], about["marks"][kind, each]
             before = figure["documents"] if kind == "texts" else self.given[each]
-            read = [line | known.get(line["id"], {}) for line in before]
-            fresh: dict[str, Any] = {}
-            if (kind, each) in measured or read != before:
-                fresh = _summary(kind, read)
+            fresh = _summary(kind, [r | known.get(r["id"], {}) for r in before])
             if kind == "questions":
-                self.given[each] = fresh.pop("answers", read)
+                given = fresh.pop("answers")
+                new = new or given != before
+                self.given[each] = given
                 if each in about["overlap"]:
                     fresh["overlap"] = about["overlap"][each]
             if figure | fresh != figure:

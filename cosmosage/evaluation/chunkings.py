@@ -51,8 +51,9 @@ def compare_chunkings(
         A record for each way, and one for the first with another seed: ``chunking``,
         ``rows``, ``padding``, ``context`` (share of the tokens that are read again) and, of the
         held-out documents, ``n``, ``bits_per_byte``, its ``difference`` from the first way in
-        percent with an ``interval`` (95 %, paired by paper or book; null for a single one) and the
-        ``verdict``. Fewer are better.
+        percent with an ``interval`` (95 %, paired by paper or book; null for a single one), the
+        ``verdict``, and whether so few papers (``n_clusters``, with whole books) are
+        ``decidable``. Fewer are better.
 
     Raises:
         ValueError: too little text; FileNotFoundError: no model or no file.
@@ -108,6 +109,8 @@ def compare_chunkings(
                 "difference": line["percent"],
                 "interval": line["percent_interval"],
                 "verdict": line["verdict"] if name != FIRST else "",
+                "decidable": line["decidable"],
+                "n_clusters": line["n_clusters"],
             }
         )
     finish(mark, key, {"lines": lines})

@@ -50,22 +50,21 @@ def compare(
         ``gold_bits_per_byte``, of the right answers to open questions),
         ``group`` (``all``, ``untainted``, ``since`` or ``before`` a month, a source, a kind of
         section, or of questions one of ``choices.groups``), ``n`` (texts, or questions), ``base``,
-        ``tuned``, ``difference`` (tuned minus base) and ``interval`` (95 %; bits per byte: paired
-        bootstrap over papers and whole books, null for a single one; accuracy: Newcombe), ``p``
-        (bits per byte: turning the signs of papers and whole books; accuracy: exact McNemar),
-        ``p_holm`` (see below), ``verdict``: ``fell``, ``rose`` or ``not distinguishable``, and
-        ``decidable``: False where it could be nothing but the last, whatever the figures. For bits
-        per byte also ``percent`` and ``percent_interval``, of the base's; for accuracies
-        ``gained``, ``lost`` (questions) and ``smallest_difference`` (what n questions see at 80 %
-        power with as many discordant pairs as were found). Lines of all of a set with a margin
-        have ``margin`` and ``kept``: True if the loss is below the margin at 97.5 %
-        (non-inferiority: the interval ends before it), False if it is above, None if the set
-        cannot tell.
+        ``tuned``, ``difference`` (tuned minus base) and ``interval`` (95 %; bits per byte: of
+        papers and whole books, null for a single one; accuracy: Newcombe), ``p`` (bits per byte:
+        turning the signs of papers and whole books; accuracy: exact McNemar), ``p_holm`` (see
+        below), ``verdict``: ``fell``, ``rose`` or ``not distinguishable``, and ``decidable``:
+        False where it could be nothing but the last, whatever the figures. For bits per byte also
+        ``percent`` and ``percent_interval``, of the base's; for accuracies ``gained``, ``lost``
+        (questions) and ``smallest_difference`` (what n questions see at 80 % power with as many
+        discordant pairs as were found). Lines of all of a set with a margin have ``margin`` and
+        ``kept``: True if the loss is below the margin at 97.5 % (non-inferiority: the interval
+        ends before it), False if it is above, None if the set cannot tell.
 
         A verdict other than ``not distinguishable`` needs an interval without zero, and ``p_holm``
-        below .05: Holm's (1979) of the parts of a set of texts, of its two times, or of all
-        accuracies. Few papers cannot reach that: of n the smallest p is 2 / 2^n, and a family
-        multiplies it. More bits per byte are worse.
+        below .05: ``p`` itself of a set of texts, or open questions, as a whole; Holm's (1979) of
+        its parts, of its two times, or of all accuracies. Few papers cannot reach that: of n the
+        smallest p is 2 / 2^n, and a family multiplies it. More bits per byte are worse.
 
         ``knowledge``: what ``_knowledge`` says of each set of which some questions are answered by
         documents that were trained on, and some by documents that were withheld; all that was
@@ -285,7 +284,7 @@ def _compare_texts(
     times = by_time(first, after) if after else {}
     if len(sources := by_source(first)) > 1:
         parts = sources
-    lines, *families = (
+    wholes, *families = (
         [
             _compare_group(name, [(one, other[one["id"]]) for one in group])
             for name, group in some.items()
@@ -298,14 +297,15 @@ def _compare_texts(
             _compare_group(name, list(zip(before[name], later[name])))
             for name in before
         ]
+    families = [*([line] for line in wholes), *families]
     for family in families:
         _judge_family(family)
-        lines += family
-    return lines
+    return list(itertools.chain(*families))
 
 
 def _judge_family(lines: list[dict[str, Any]]) -> None:
-    """Give lines that were looked at together Holm's p, and the verdict that it allows.
+    """Give lines that were looked at together Holm's p, and the verdict that it allows; one alone
+    keeps its p.
 
     Adjusted, the smallest p that each can have is the smallest that the adjusted p can be: a
     larger one elsewhere only lets a line come to its turn earlier, where the factor is larger.
@@ -314,7 +314,12 @@ def _judge_family(lines: list[dict[str, Any]]) -> None:
     least = statistics.holm([_least_p(line) for line in lines])
     for line, p, best in zip(lines, found, least):
         line["p_holm"] = p
-        line["verdict"] = _verdict(line["interval"] if p < 0.05 else None)
+        line["verdict"] = "not distinguishable"
+        if line["interval"] and p < 0.05:
+            low, high = line["interval"]
+            line["verdict"] = (
+                "rose" if low > 0 else "fell" if high < 0 else line["verdict"]
+            )
         line["decidable"] = best < 0.05
 
 
@@ -332,8 +337,10 @@ def _compare_gold(pairs: list[tuple[dict, dict]]) -> list[dict[str, Any]]:
         _compare_group(name, [pair for pair in pairs if pair[0]["id"] in set(ids)])
         for name, ids in members.items()
     ]
+    whole = [_compare_group("all", pairs)]
+    _judge_family(whole)
     _judge_family(family)
-    return [_compare_group("all", pairs), *family]
+    return whole + family
 
 
 def _knowledge(pairs: list[tuple[dict, dict]]) -> list[dict[str, Any]]:
@@ -345,10 +352,10 @@ def _knowledge(pairs: list[tuple[dict, dict]]) -> list[dict[str, Any]]:
     Returns:
         A line a measure: ``measure``; ``contained`` and ``withheld``, what was gained on questions
         of either kind (a share of them, or bits per byte less of the right answer), each with
-        ``contained_interval`` (95 %, bootstrap over documents) and ``contained_p`` (turning the
-        signs of documents); ``beyond``, their difference, with ``beyond_interval`` and
-        ``beyond_p`` (documents between the two kinds by lot); ``n`` and ``n_documents``, of each
-        kind. Empty unless there are questions of both kinds.
+        ``contained_interval`` (95 %, of documents) and ``contained_p`` (turning their signs);
+        ``beyond``, their difference, with ``beyond_interval`` and ``beyond_p`` (documents between
+        the two kinds by lot); ``n`` and ``n_documents``, of each kind. Empty unless there are
+        questions of both kinds.
     """
     sided = [
         pair for pair in pairs if pair[0].get("group") in ("contained", "withheld")
@@ -359,30 +366,21 @@ def _knowledge(pairs: list[tuple[dict, dict]]) -> list[dict[str, Any]]:
     documents = np.array([one["document"] for one, _ in sided], object)
     lines = []
     for measure, values in _gains(sided).items():
-        gains, drawn, ps = [], [], []
-        for seed, chosen in enumerate((first, ~first)):  # draws of the two: independent
-            seed += statistics.SEED
-            sums = statistics.bootstrap(documents[chosen], values[chosen], seed=seed)
-            gain, size = values[chosen].sum(axis=0)
-            gains.append(gain / size)
-            drawn.append(sums[:, 0] / sums[:, 1])
-            ps.append(statistics.sign_flips(documents[chosen], values[chosen, 0]))
-        lines.append(
-            {
-                "measure": measure,
-                "n": [int(first.sum()), int((~first).sum())],
-                "n_documents": [len(set(documents[kind])) for kind in (first, ~first)],
-                "contained": float(gains[0]),
-                "contained_interval": statistics.interval(drawn[0]),
-                "contained_p": ps[0],
-                "withheld": float(gains[1]),
-                "withheld_interval": statistics.interval(drawn[1]),
-                "withheld_p": ps[1],
-                "beyond": float(gains[0] - gains[1]),
-                "beyond_interval": statistics.interval(drawn[0] - drawn[1]),
-                "beyond_p": statistics.relabelled(documents, first, values),
-            }
-        )
+        line: dict[str, Any] = {
+            "measure": measure,
+            "n": [int(first.sum()), int((~first).sum())],
+            "n_documents": [len(set(documents[kind])) for kind in (first, ~first)],
+        }
+        ratios = {}
+        for kind, chosen in (("contained", first), ("withheld", ~first)):
+            some = documents[chosen], *values[chosen].T
+            ratios[kind] = statistics.Ratio.of(*some)
+            line[f"{kind}_p"] = statistics.sign_flips(*some[:2])
+        ratios["beyond"] = ratios["contained"].minus(ratios["withheld"])
+        line["beyond_p"] = statistics.relabelled(documents, first, values)
+        for kind, found in ratios.items():
+            line |= {kind: found.value, f"{kind}_interval": found.interval()}
+        lines.append(line)
     return lines
 
 
@@ -440,29 +438,24 @@ def _kind_of_gain(line: dict[str, Any]) -> str:
 
 def _compare_group(name: str, pairs: list[tuple[dict, dict]]) -> dict[str, Any]:
     values = np.array([[a["nll"], b["nll"], a["bytes"]] for a, b in pairs], float)
-    values[:, :2] /= np.log(2)  # nats to bits
-    before, after, size = values.sum(axis=0)
+    before, after, size = (values / [np.log(2), np.log(2), 1]).T  # nats to bits
     clusters = [statistics.cluster(a.get("document") or a["id"]) for a, _ in pairs]
-    line: dict[str, Any] = {
+    several = len(set(clusters)) > 1
+    change = statistics.Ratio.of(clusters, after - before, size)
+    share = statistics.Ratio.of(clusters, 100 * (after - before), before)
+    return {
         "measure": "bits_per_byte",
         "group": name,
         "n": len(pairs),
         "n_clusters": len(set(clusters)),
-        "base": float(before / size),
-        "tuned": float(after / size),
-        "difference": float((after - before) / size),
-        "interval": None,
-        "percent": float(100 * (after / before - 1)),
-        "percent_interval": None,
+        "base": float(before.sum() / size.sum()),
+        "tuned": float(after.sum() / size.sum()),
+        "difference": change.value,
+        "interval": change.interval() if several else None,
+        "percent": share.value,
+        "percent_interval": share.interval() if several else None,
+        "p": statistics.sign_flips(clusters, after - before),
     }
-    if line["n_clusters"] > 1:
-        drawn = statistics.bootstrap(clusters, values).T  # (base, tuned, bytes) x draws
-        line["interval"] = statistics.interval((drawn[1] - drawn[0]) / drawn[2])
-        line["percent_interval"] = statistics.interval(100 * (drawn[1] / drawn[0] - 1))
-    line["p"] = statistics.sign_flips(clusters, values[:, 1] - values[:, 0])
-    line["verdict"] = _verdict(line["interval"])
-    line["decidable"] = line["interval"] is not None
-    return line
 
 
 def _compare_answers(asked: dict[str, list[tuple[dict, dict]]]) -> list[dict[str, Any]]:
@@ -510,10 +503,3 @@ def _compare_shares(right: Counter) -> dict[str, Any]:
         "p": statistics.mcnemar(gained, lost),
         "smallest_difference": statistics.smallest_difference(n, min(discordant, 1.0)),
     }
-
-
-def _verdict(edges: list[float] | None) -> str:
-    """What an interval of a difference allows to be said; without one, nothing."""
-    if edges is None or edges[0] <= 0 <= edges[1]:
-        return "not distinguishable"
-    return "rose" if edges[0] > 0 else "fell"

@@ -291,8 +291,8 @@ def summarise_texts(read: list[dict[str, Any]]) -> dict[str, Any]:
         read: ``id``, ``source``, ``nll`` (nats), ``tokens``, ``bytes`` and ``sections`` of each.
 
     Returns:
-        ``bits_per_byte``: total loss over total bytes; ``bits_per_byte_interval``: 95 %, by
-        bootstrap over papers and whole books, ``None`` if there is only one;
+        ``bits_per_byte``: total loss over total bytes; ``bits_per_byte_interval``: 95 %, of
+        papers and whole books (``statistics.Ratio``), ``None`` if there is only one;
         ``n_documents``, ``n_clusters``, ``bytes``; ``tokens``; ``by_source``: the same for
         each source, ``by_section`` for each kind of section of papers; ``untainted``: the same
         without the texts that stood in the training (null where none is known to have);
@@ -361,17 +361,14 @@ def untainted(read: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def ratio(read: list[dict[str, Any]]) -> dict[str, Any]:
     """Bits per byte of records with ``id``, ``nll`` (nats) and ``bytes``, with its interval."""
-    values = np.array([[record["nll"], record["bytes"]] for record in read], float)
     clusters = [statistics.cluster(r.get("document") or r["id"]) for r in read]
-    edges = None
-    if len(set(clusters)) > 1:
-        sums = statistics.bootstrap(clusters, values)
-        edges = statistics.interval(sums[:, 0] / sums[:, 1] / math.log(2))
-    nll, size = values.sum(axis=0)
+    bits = [record["nll"] / math.log(2) for record in read]
+    size = [record["bytes"] for record in read]
+    found, n = statistics.Ratio.of(clusters, bits, size), len(set(clusters))
     return {
-        "bits_per_byte": float(nll / size / math.log(2)),
-        "bits_per_byte_interval": edges,
+        "bits_per_byte": found.value,
+        "bits_per_byte_interval": found.interval() if n > 1 else None,
         "n_documents": len(read),
-        "n_clusters": len(set(clusters)),
-        "bytes": int(size),
+        "n_clusters": n,
+        "bytes": sum(size),
     }
