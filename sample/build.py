@@ -25,7 +25,7 @@ from typing import Any
 
 SAMPLE = Path(__file__).resolve().parent
 
-PDF_ONLY = {"2600.00020v1": "note.tex"}
+PDF_ONLY = {"2600.00033v1": "note.tex"}
 """Papers that are served as a PDF alone, and the file that TeX starts from."""
 
 LEFT_BY_TEX = {".aux", ".log", ".out", ".pdf", ".blg", ".toc"}
