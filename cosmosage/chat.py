@@ -21,6 +21,7 @@ class Reply(NamedTuple):
     """What a model said."""
 
     text: str
+    """Without what it thought before, between ``<think>`` and ``</think>``."""
     read: int = 0
     """Tokens of the messages, as the server counts them; 0 where it doesn't."""
     written: int = 0
@@ -74,7 +75,7 @@ class Chat:
                     temperature=0,
                     max_tokens=max_tokens,
                 )
-                text = reply.choices[0].message.content or ""
+                text = _said(reply.choices[0].message.content or "")
                 # half of a surrogate pair is no character
                 text = text[:LONGEST].encode("utf-8", "replace").decode("utf-8")
                 return Reply(text, *_usage(reply))
@@ -96,6 +97,15 @@ class Chat:
             f"{self.model} at {self.address or 'OpenAI'} gave no answer "
             f"({type(error).__name__}: {told}); {advice}"
         )
+
+
+def _said(text: str) -> str:
+    """A reply without what a model that reasons thinks before it, be the end cut off or the
+    beginning in its template; of a thought that does not end nothing is left."""
+    thought, ended, said = text.partition("</think>")
+    if ended:
+        return said.lstrip()
+    return "" if thought.lstrip().startswith("<think>") else text
 
 
 def _usage(reply: Any) -> tuple[int, int]:

@@ -255,44 +255,26 @@ def complete(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
     max_new_tokens: int = 100,
-    temperature: float = 0.0,
-    seed: int = 0,
 ) -> list[str]:
-    """Continue several prompts at once, each with its most likely words, or by chance.
+    """Continue several prompts at once, each with its most likely words.
 
     Args:
         prompts: texts as the model reads them (see ``chat_text``).
         max_new_tokens: an answer's length at most, in tokens.
-        temperature: 0: the most likely word each time (greedy); else words are drawn, at 1 as
-            likely as the model holds them.
-        seed: of the drawing; the process's own chance is left as it was.
 
     Returns:
         One continuation a prompt, without the prompt.
     """
     if not prompts:
         return []
-    batch = _encode(tokenizer, prompts).to(model.device)
-    drawn = (
-        {"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {}
+    batch = encode(tokenizer, prompts).to(model.device)
+    out = model.generate(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        pad_token_id=tokenizer.pad_token_id,
     )
-    on_card = model.device.type == "cuda"
-    # this card's chance alone: torch's own ways save and seed those of all others, too
-    with torch.random.fork_rng([model.device] if on_card else []):
-        chance = (
-            torch.cuda.default_generators[model.device.index]
-            if on_card
-            else torch.default_generator
-        )
-        chance.manual_seed(seed)
-        out = model.generate(
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            max_new_tokens=max_new_tokens,
-            do_sample=bool(drawn),
-            pad_token_id=tokenizer.pad_token_id,
-            **drawn,
-        )
     width = batch["input_ids"].shape[1]
     return [
         text.strip()
@@ -300,16 +282,16 @@ def complete(
     ]
 
 
-def _encode(
-    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]
+def encode(
+    tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], side: str = "left"
 ) -> BatchEncoding:
-    """Prompts as tokens, padded on the left; (prompts, longest)."""
+    """Prompts as tokens, padded on one side; (prompts, longest)."""
     begun = tokenizer.bos_token or ""
     return tokenizer(
         list(prompts),
         return_tensors="pt",
         padding=True,
-        padding_side="left",
+        padding_side=side,
         # a template writes the token that begins a text by itself: twice is once too often
         add_special_tokens=not (begun and all(p.startswith(begun) for p in prompts)),
     )
@@ -338,7 +320,7 @@ def stream(
     Raises:
         RuntimeError: the generation failed; its own error is the cause.
     """
-    batch = _encode(tokenizer, [prompt]).to(model.device)
+    batch = encode(tokenizer, [prompt]).to(model.device)
     pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
     stop = _Stop()
     with ThreadPoolExecutor(1, "stream") as worker:

@@ -54,14 +54,10 @@ def test_answers_are_written_once_and_the_same_whatever_is_asked_beside(
     assert told["pulsar"]["gold"] == "A spinning neutron star"
     assert told["king"]["gold"] is None and "overlap" not in told["king"]
     assert len(set(told["age"]["samples"])) > 1
-    prompt = models.chat_text(
-        models.load_tokenizer(folder),
-        [{"role": "user", "content": "What is a pulsar?"}],
-    )
-    assert (
-        told["pulsar"]["answer"]
-        == models.complete(*models.load(folder), [prompt], 8)[0]
-    )
+    prompt = f"{asking.SHORT}\n\nQuestion: What is a pulsar?\nAnswer:"
+    whole = models.complete(*models.load(folder), [prompt], 8)[0]
+    assert told["pulsar"]["answer"] == whole.partition("\n")[0].strip()
+    assert list(told) == ["age", "pulsar", "king"]  # though the shortest is asked first
     write_jsonl(tmp_path / "one.jsonl", QUESTIONS[1:2])
     ask({"tiny": folder}, tmp_path / "one.jsonl", tmp_path / "one", None, 3, 8)
     alone = lines(tmp_path / "one/tiny.asked.jsonl")["pulsar"]
@@ -73,37 +69,48 @@ def test_answers_are_written_once_and_the_same_whatever_is_asked_beside(
 def test_a_kill_costs_one_chunk(folder, file, tmp_path, monkeypatch):
     monkeypatch.setattr(asking, "_AT_ONCE", 1)
     whole = ask({"tiny": folder}, file, tmp_path / "whole", None, 2, 4)
-    real, seen = models.complete, []
+    real, seen = asking.draw, []
 
-    def complete(*given):
-        if len(seen) == 3:  # the first question took two: one plain, one by chance
+    def draw(*given, **how):
+        if len(seen) == 1:
             raise KeyboardInterrupt
         seen.append(given)
-        return real(*given)
+        return real(*given, **how)
 
-    monkeypatch.setattr(models, "complete", complete)
+    monkeypatch.setattr(asking, "draw", draw)
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         ask({"tiny": folder}, file, out, None, 2, 4)
     assert not (out / "tiny.asked.jsonl").exists()
     monkeypatch.setattr(
-        models, "complete", lambda *given: seen.append(0) or real(*given)
+        asking, "draw", lambda *given, **how: seen.append(given) or real(*given, **how)
     )
     assert ask({"tiny": folder}, file, out, None, 2, 4) == whole
-    assert len(seen) == 3 + 4  # of the second question both, and of the third
+    assert [len(prompts) for _, _, prompts, _ in seen] == [1, 1, 1]
+    assert len({prompts[0] for _, _, prompts, _ in seen}) == 3
     assert sorted(path.name for path in out.iterdir()) == [
         ".tiny.asked.done.json",
         "tiny.asked.jsonl",
     ]
 
 
-def test_with_retrieval_the_passages_are_read_and_named(folder, file, tmp_path):
+def test_with_retrieval_the_passages_are_read_and_named(
+    folder, file, tmp_path, monkeypatch
+):
     shelf = tmp_path / "shelf.jsonl"
     text = "A pulsar is a spinning neutron star. " * 9
     document = Document("arxiv:2600.00001v1", text, "arxiv", "Pulsars")
     write_jsonl(shelf, [document])
     retrieval.build([shelf], tmp_path / "index")
+    real, read = asking.draw, []
+    monkeypatch.setattr(
+        asking,
+        "draw",
+        lambda *given, **how: read.append(given[2]) or real(*given, **how),
+    )
     ask({"tiny": folder}, file, tmp_path / "out", tmp_path / "index", 0, 4)
+    assert [len(prompts) for prompts in read] == [3, 1]
+    assert text.strip() in read[1][0] and text.strip() not in "".join(read[0])
     told = lines(tmp_path / "out/tiny with retrieval.asked.jsonl")
     assert told["pulsar"]["sources"] == ["arxiv:2600.00001v1"]
     assert told["king"]["sources"] == [] and told["king"]["abstained"]

@@ -115,22 +115,6 @@ def test_batched_prompts_are_continued_as_if_alone(loaded):
     assert not models.complete(model, tokenizer, [])
 
 
-def test_drawn_words_leave_the_chance_of_the_process_and_of_other_cards(
-    loaded, monkeypatch
-):
-    """Two cards are said to be there; whoever asks for their state finds none."""
-    model, tokenizer = loaded
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    drawn = [
-        models.complete(model, tokenizer, PROMPTS[:1] * 3, 12, 1.0, seed)
-        for seed in (1, 1, 2)
-    ]
-    assert torch.equal(torch.get_rng_state(), before)
-    assert drawn[0] == drawn[1] != drawn[2] and len(set(drawn[0])) > 1
-
-
 def test_streamed_pieces_are_the_whole_answer(loaded):
     model, tokenizer = loaded
     for prompt in PROMPTS:

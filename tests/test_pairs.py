@@ -197,6 +197,17 @@ def test_sound_pairs_are_kept_each_on_its_side(server, built, tmp_path):
     assert again == counts and len(server.asked) == asked
 
 
+def test_what_a_model_thinks_makes_no_pair_and_no_grade(server, built, tmp_path):
+    server.writes = lambda passage: (
+        f"<think>{pair('What is a nebula made of?', 'Gas.', 'It is gas.')}</think>\n"
+        + about(passage)
+    )
+    server.grades = lambda question: "<think>20 or 30?</think>95"
+    counts = write_pairs(built, tmp_path, server.chat(), passages=1)
+    _, _, refused = check(built, tmp_path, counts)
+    assert counts["kept"] == 24 and not refused
+
+
 def test_other_settings_ask_only_what_was_not_asked(server, built, tmp_path):
     write_pairs(built, tmp_path, server.chat(), passages=2)
     asked = len(server.asked)

@@ -20,7 +20,6 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage import models as rooms_models
-from cosmosage import retrieval
 from cosmosage.documents import (
     fingerprint,
     read_json,
@@ -30,7 +29,6 @@ from cosmosage.documents import (
 )
 from cosmosage.evaluation.comparison import compare, compare_runs
 from cosmosage.evaluation.choices import (
-    PASSAGES,
     answers,
     gold_answers,
     multiple_choice,
@@ -38,6 +36,7 @@ from cosmosage.evaluation.choices import (
     summarise_gold,
 )
 from cosmosage.evaluation.exposure import marks
+from cosmosage.evaluation.passages import looked_up, with_retrieval
 from cosmosage.evaluation.questions import read_questions
 from cosmosage.evaluation.saves import in_chunks
 from cosmosage.evaluation.texts import (
@@ -152,9 +151,7 @@ def evaluate(
     ways = {name: (path, items, keys) for name, path in named.items()}
     if index is not None:
         asked = _with_passages(items, keys, Path(index))
-        ways |= {
-            f"{name} with retrieval": (path, *asked) for name, path in named.items()
-        }
+        ways |= {with_retrieval(name): (path, *asked) for name, path in named.items()}
     figures = {}
     with tqdm(ways.items(), desc="evaluating", unit="model") as bar:
         for name, (path, sets, set_keys) in bar:
@@ -187,12 +184,8 @@ def _with_passages(
     folder: Path,
 ) -> tuple[dict[tuple[str, str], list[dict]], dict[tuple[str, str], str]]:
     """The sets of questions with the passages that speak to each, and their keys."""
-    opened = retrieval.Index.load(folder)
     asked = {
-        part: [
-            {**record, "passages": opened.search(record["question"], PASSAGES)}
-            for record in records
-        ]
+        part: looked_up(records, folder)
         for part, records in items.items()
         if part[0] == "questions"
     }

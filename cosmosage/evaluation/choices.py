@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage.evaluation import statistics
+from cosmosage.evaluation.passages import read_before
 from cosmosage.evaluation.questions import LETTERS, named, question_records
 from cosmosage.evaluation.texts import context_length, opening, ratio, token_ids
 
@@ -29,9 +30,6 @@ MEASURES = {
 
 FORMS = ("cloze", "letters")
 
-PASSAGES = 2
-"""Passages that stand before a question asked with retrieval, some 350 tokens each."""
-
 ROW_TOKENS = 512
 """Tokens of questions packed into one row; attention over it is dense, so longer rows
 waste work on pairs that see nothing of each other."""
@@ -42,11 +40,6 @@ def cloze(question: str) -> str:
     return f"Question: {question}\nAnswer:"
 
 
-def _before(record: dict[str, Any]) -> str:
-    """The passages that a question is asked with, if it is."""
-    return "".join(f"{passage.text}\n\n" for passage in record.get("passages", ()))
-
-
 def put(record: dict[str, Any], form: str) -> tuple[str, list[str]]:
     """A question as lm-evaluation-harness puts it, and the ways in which it may go on.
 
@@ -54,7 +47,7 @@ def put(record: dict[str, Any], form: str) -> tuple[str, list[str]]:
         record: with ``question`` and ``choices``; with ``passages``, those stand before it.
         form: of ``FORMS``.
     """
-    read = _before(record)
+    read = read_before(record)
     if form == "cloze":
         continued = [f" {choice}" for choice in record["choices"]]
         return read + cloze(record["question"]), continued
@@ -131,7 +124,7 @@ def gold_answers(
     """
     asked = [
         (
-            _before(record) + cloze(record["question"]),
+            read_before(record) + cloze(record["question"]),
             [f" {record['gold'].strip()}"],
         )
         for record in questions
