@@ -426,7 +426,8 @@ def write_report(
         1, 2, figsize=(11, 3.6), layout="constrained", width_ratios=(2, 3)
     )
     plots.loss(run.tuned, left)
-    plots.differences(compared, right)
+    whole = [line for line in compared["lines"] if line["group"] == "all"]
+    plots.differences({**compared, "lines": whole}, right)  # the parts: in the report
     with whole_file(run / "result.png", "wb") as file:
         figure.savefig(file, format="png", dpi=90)
     plt.close(figure)
