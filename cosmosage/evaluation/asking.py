@@ -48,7 +48,7 @@ def ask(
     questions: Path | Sequence[Path],
     out: Path,
     index: Path | None = None,
-    samples: int = 5,
+    samples: int = 10,
     max_new_tokens: int = 24,
 ) -> dict[str, dict[str, Any]]:
     """Ask every model every question, once plainly and ``samples`` times with chance.
