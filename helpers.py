@@ -71,7 +71,7 @@ class Run:
     @property
     def unanswerable(self) -> Path:
         """Questions to which it is right to give no answer."""
-        return HERE / "sample" / "questions" / "unanswerable.jsonl"
+        return Path(_place(self.scale.unanswerable))
 
     @property
     def base(self) -> str:

@@ -18,6 +18,8 @@ class Scale:
     """Multiple-choice questions, JSON lines."""
     open_questions: str
     """Questions with an answer in words, JSON lines."""
+    unanswerable: str
+    """Questions to which it is right to give no answer, JSON lines."""
     general: str
     """Texts of anything else, on which nothing may be lost, JSON lines."""
     limit: int
@@ -72,6 +74,7 @@ SCALES = {
         books="sample/book",
         questions="sample/questions/questions.jsonl",
         open_questions="sample/questions/open.jsonl",
+        unanswerable="sample/questions/unanswerable.jsonl",
         general="sample/general.jsonl",
         limit=100,
         base="data/base",
@@ -101,6 +104,7 @@ SCALES = {
         books="books",
         questions="sample/questions/questions.jsonl",
         open_questions="sample/questions/open.jsonl",
+        unanswerable="sample/questions/unanswerable.jsonl",
         general="sample/general.jsonl",
         limit=2000,
         base="mistralai/Mistral-7B-v0.1",

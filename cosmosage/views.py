@@ -400,7 +400,9 @@ def asked(figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
                     map(str, figure["unanswerable"])
                 ),
                 "agreement": f"{figure['agreement']:.2f}",
-                "does agreement tell right from wrong?": plots.discrimination(figure),
+                "does agreement tell right from wrong?": " ".join(
+                    plots.discrimination(figure).split()
+                ),
             }
             for model, figure in figures.items()
         ]

@@ -54,10 +54,19 @@ def test_the_largest_group_speaks():
     )
     assert found["groups"] == [0, 1, 0, 0, 2]
     assert found["agreement"] == 0.6
-    assert found["answer"] == "13.8 Gyr" and not found["abstained"]
-    assert agreement(AGE, ["I don't know", ""])["abstained"]
+    assert found["answer"] == "13.8 Gyr"
+
+
+def test_silence_speaks_for_no_answer():
+    found = agreement(AGE, ["I don't know", "", "13.8 Gyr", "The answer is:", "20 Gyr"])
+    assert found["groups"] == [0, 0, 1, 0, 2]
+    assert found["agreement"] == 0.2 and found["answer"] == "13.8 Gyr"
+    found = agreement(AGE, ["I don't know", ""])
+    assert found["agreement"] == 0 and abstains(found["answer"])
 
 
 def test_silence():
     assert abstains(" ... ") and abstains("This cannot be determined.")
+    assert abstains("The answer is:") and abstains("Answer to this question is ...")
     assert not abstains("The density is not negative.") and not abstains("No.")
+    assert not abstains("The answer is 4.")

@@ -16,6 +16,7 @@ from cosmosage.documents import Document, write_jsonl
 from cosmosage.evaluation import compare, evaluate, statistics
 from cosmosage.evaluation.choices import likelihoods, put
 from cosmosage.evaluation.exposure import TAINTED, marks
+from cosmosage.evaluation.passages import looked_up, read_before
 
 
 @pytest.fixture(name="folder", scope="module")
@@ -141,13 +142,37 @@ def test_passages_stand_before_the_question(folder, tmp_path):
     assert list(figures) == ["tiny", "tiny with retrieval"]
     told = (tmp_path / "out" / "tiny with retrieval.answers.jsonl").read_text()
     (line,) = map(json.loads, told.splitlines())
-    assert line["sources"][0] == "arxiv:1" and len(line["sources"]) == 2
-    passages = retrieval.Index.load(tmp_path / "index").search(record["question"], 2)
+    assert line["sources"][0] == "arxiv:1" and len(line["sources"]) == 3
+    found = retrieval.Index.load(tmp_path / "index").search(record["question"], 3)
     before, after = put(record, "cloze")
-    text = "".join(f"{passage.text}\n\n" for passage in passages) + before
+    text = "".join(f"{passage.text}\n\n" for passage in found[::-1]) + before
     loaded = models.load(folder, torch.float32)
     (nats,) = likelihoods(*loaded, [(text, after)], ["q"])
     assert line["log_likelihoods"] == pytest.approx(nats, abs=1e-4)
+
+
+def test_of_a_long_passage_the_parts_stand_there_that_speak_to_the_question(tmp_path):
+    told = "The flat halo of Orion is 7 Mpc wide."
+    filler = (
+        "Much is said here of the halo and of other things that are of no use. " * 3
+    )
+    documents = [
+        Document("arxiv:1", "\n\n".join([filler] * 3 + [told, filler]), "arxiv", "A"),
+        Document("arxiv:2", filler.replace("halo", "flat halo"), "arxiv", "B"),
+    ]
+    write_jsonl(tmp_path / "d.jsonl", (each.record() for each in documents))
+    retrieval.build([tmp_path / "d.jsonl"], tmp_path / "index")
+    asked = [
+        {"question": "How wide is the flat halo of Orion?"},
+        {"question": "Xyzzy?"},
+    ]
+    line, nothing = looked_up(asked, tmp_path / "index")
+    first, *others = line["passages"]
+    assert told in first.text and first.document == "arxiv:1"
+    assert len(others) == 2 and all(len(each.text) <= 400 for each in line["passages"])
+    text = read_before(line)
+    assert text.endswith(f"{first.text}\n\n") and text.count(told) == 1
+    assert nothing["passages"] == [] and read_before(nothing) == read_before({}) == ""
 
 
 # memory against learning

@@ -247,4 +247,9 @@ def test_what_was_written_is_shown_with_what_agreement_tells():
     assert row["n"] == 8 and row["right"].startswith("0.500 (")
     assert row["right numbers"] == "4 of 8"
     assert row["gave none where there is none"] == "0 of 0"
-    assert "not distinguishable" in row["does agreement tell right from wrong?"]
+    told = row["does agreement tell right from wrong?"]
+    assert "not distinguishable" in told and "\n" not in told
+    wrong = [line | {"right": False, "agreed_right": False} for line in given]
+    (row,) = views.asked({"tuned": summarise_asked(wrong)}).to_dict("records")
+    told = row["does agreement tell right from wrong?"]
+    assert told == "no AUROC: all answers are wrong"

@@ -29,7 +29,7 @@ SMALLER = {
     "biopsies": 1,
 }
 """The sample with less training and shorter answers; the code is the same."""
-ASKED = ("questions", "open_questions", "general")
+ASKED = ("questions", "open_questions", "unanswerable", "general")
 """What it is judged by beside its own documents: a part of the sample's."""
 
 
@@ -53,7 +53,11 @@ def make_mirror(tmp_path_factory):
         shutil.copy(ROOT / "sample/arxiv/sources" / name, folder / "sources")
     asked = (ROOT / "sample/questions/questions.jsonl").read_text("utf-8").splitlines()
     (folder / "questions.jsonl").write_text("\n".join(asked[::24]) + "\n", "utf-8")
-    few_of = {"open_questions": "questions/open.jsonl", "general": "general.jsonl"}
+    few_of = {
+        "open_questions": "questions/open.jsonl",
+        "unanswerable": "questions/unanswerable.jsonl",
+        "general": "general.jsonl",
+    }
     for name, file in few_of.items():
         some = (ROOT / "sample" / file).read_text("utf-8").splitlines()[::10]
         (folder / f"{name}.jsonl").write_text("\n".join(some) + "\n", "utf-8")
@@ -123,7 +127,11 @@ def test_the_sample_twice_in_one_folder(base, mirror, data):
     figures = json.loads((data / "evaluation/tuned.json").read_text("utf-8"))
     assert figures["questions"]["choices"]["n"] == 8
     assert figures["texts"]["held-out"]["bits_per_byte"] > 0
+    asked = (data / "evaluation/tuned with retrieval.asked.jsonl").read_text("utf-8")
+    told = [json.loads(line) for line in asked.splitlines()]
+    assert len(told) == 6 + 3 and all(len(line["samples"]) == 10 for line in told)
     page = (data / "report.html").read_text("utf-8")
+    assert "Answers in writing" in page
     assert "data:image/png;base64," in page
     assert not re.search(r"<script|src=\"http|href=\"http", page)
 

@@ -36,7 +36,7 @@ from cosmosage.evaluation.choices import (
     summarise_gold,
 )
 from cosmosage.evaluation.exposure import marks
-from cosmosage.evaluation.passages import looked_up, with_retrieval
+from cosmosage.evaluation.passages import FORMAT, looked_up, with_retrieval
 from cosmosage.evaluation.questions import read_questions
 from cosmosage.evaluation.saves import in_chunks
 from cosmosage.evaluation.texts import (
@@ -111,7 +111,7 @@ def evaluate(
         trained_on: files of the documents that the models were trained on, so that what stood
             there is told from what did not.
         index: that ``retrieval.build`` wrote: every model is then also asked the questions with
-            the passages that speak to them, as "<model> with retrieval".
+            what of it speaks to them (see ``passages``), as "<model> with retrieval".
 
     Returns:
         What the files hold, by model, without the texts' ``documents``.
@@ -183,7 +183,7 @@ def _with_passages(
     keys: dict[tuple[str, str], str],
     folder: Path,
 ) -> tuple[dict[tuple[str, str], list[dict]], dict[tuple[str, str], str]]:
-    """The sets of questions with the passages that speak to each, and their keys."""
+    """The sets of questions with what of the index speaks to each, and their keys."""
     asked = {
         part: looked_up(records, folder)
         for part, records in items.items()
@@ -191,7 +191,7 @@ def _with_passages(
     }
     if not asked:
         raise ValueError("an index is for questions; give some, or leave it out")
-    return asked, {p: fingerprint(keys[p], folder / "done.json") for p in asked}
+    return asked, {p: fingerprint(keys[p], FORMAT, folder / "done.json") for p in asked}
 
 
 def _sets(given: Mapping[str, Path] | Path | None) -> dict[str, Path]:

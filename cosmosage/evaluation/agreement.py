@@ -24,12 +24,20 @@ _ABSTAINS = re.compile(
     r"|\bcannot be (?:answered|determined|known)|\b(?:is|are) (?:not known|unknown)\b",
     re.IGNORECASE,
 )
+_ANNOUNCED = re.compile(
+    r"\W*(?:(?:the|an|my)\s+)?(?:answer|response)(?:\s+to\s+(?:the|this)\s+question)?"
+    r"(?:\s+is)?\W*",
+    re.IGNORECASE,
+)
+"""An answer that is announced and does not come, as where a small model goes on in a new line."""
 
 
 def abstains(answer: str) -> bool:
     """Whether an answer says that it gives none; one without words is none either."""
-    return not re.search(r"\w", answer) or bool(
-        _ABSTAINS.search(answer.replace("’", "'"))
+    return (
+        not re.search(r"\w", answer)
+        or _ANNOUNCED.fullmatch(answer) is not None
+        or _ABSTAINS.search(answer.replace("’", "'")) is not None
     )
 
 
@@ -75,12 +83,13 @@ def _covers(some: list[Quantity], others: list[Quantity]) -> bool:
 def agreement(question: str, answers: Sequence[str]) -> dict[str, Any]:
     """How many of the answers to one question agree.
 
-    Answers join the first group whose first member says the same.
+    Answers join the first group whose first member says the same. Those that say nothing speak for
+    none: the more of them, the less sure is what the others say.
 
     Returns:
-        ``agreement``: the share of the largest group, from 1 / k to 1; ``answer``: its first
-        member; ``groups``: of each answer, the number of its group; ``abstained``: whether the
-        largest group says nothing.
+        ``agreement``: the share of all answers that the largest group which says something has, 0
+        where none does; ``answer``: that group's first member, or the first answer; ``groups``: of
+        each answer, the number of its group.
     """
     firsts: list[str] = []
     groups: list[int] = []
@@ -92,10 +101,9 @@ def agreement(question: str, answers: Sequence[str]) -> dict[str, Any]:
         if place == len(firsts):
             firsts.append(answer)
         groups.append(place)
-    largest = max(range(len(firsts)), key=groups.count)
+    sizes = [0 if abstains(one) else groups.count(n) for n, one in enumerate(firsts)]
     return {
-        "agreement": groups.count(largest) / len(answers),
-        "answer": firsts[largest],
+        "agreement": max(sizes) / len(answers),
+        "answer": firsts[sizes.index(max(sizes))],
         "groups": groups,
-        "abstained": abstains(firsts[largest]),
     }

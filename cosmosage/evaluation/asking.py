@@ -20,7 +20,7 @@ from cosmosage import models as rooms_models
 from cosmosage.assistant import NOT_FOUND
 from cosmosage.documents import finish, finished, fingerprint, read_jsonl, write_json
 from cosmosage.documents import write_jsonl
-from cosmosage.evaluation import statistics
+from cosmosage.evaluation import passages, statistics
 from cosmosage.evaluation.agreement import abstains, agreement, same_meaning
 from cosmosage.evaluation.choices import cloze
 from cosmosage.evaluation.confidence import auroc, reliability, risk_coverage
@@ -48,7 +48,7 @@ def ask(
     questions: Path | Sequence[Path],
     out: Path,
     index: Path | None = None,
-    samples: int = 5,
+    samples: int = 10,
     max_new_tokens: int = 24,
 ) -> dict[str, dict[str, Any]]:
     """Ask every model every question, once plainly and ``samples`` times with chance.
@@ -68,8 +68,9 @@ def ask(
             multiple choice, whose right choice is then the gold answer, or with ``unanswerable``
             true.
         out: the folder for the answers; made if missing.
-        index: that ``retrieval.build`` wrote: every model is then also asked with its passages,
-            as "<model> with retrieval"; where none speaks to a question, the answer says so.
+        index: that ``retrieval.build`` wrote: every model is then also asked with what of it
+            speaks to each (see ``passages``), as "<model> with retrieval"; where nothing does,
+            the answer says so.
         samples: answers with chance in them; 0: none.
         max_new_tokens: an answer's length at most.
 
@@ -84,16 +85,17 @@ def ask(
     asked = question_records(
         record for file in files for record in read_questions(file)
     )
-    ways = {name: (path, asked, None) for name, path in models.items()}
+    ways = {name: (path, asked, ()) for name, path in models.items()}
     if index is not None:
-        looked, mark = looked_up(asked, index), index / "done.json"
-        ways |= {with_retrieval(n): (path, looked, mark) for n, path in models.items()}
+        looked = looked_up(asked, index)
+        shelf = passages.FORMAT, index / "done.json"
+        ways |= {with_retrieval(n): (path, looked, shelf) for n, path in models.items()}
     figures = {}
     for name, (path, records, shelf) in ways.items():
         file, mark = out / f"{name}.asked.jsonl", out / f".{name}.asked.done.json"
         key = fingerprint(
             *(_FORMAT, str(path), rooms_models.portrait(path), *map(Path, files)),
-            *(shelf, samples, max_new_tokens, TEMPERATURE),
+            *(*shelf, samples, max_new_tokens, TEMPERATURE),
         )
         if not finished(mark, key) or not file.is_file():
             save = out / f".{name}.asked.jsonl"

@@ -1,24 +1,36 @@
-"""Questions asked with the corpus at hand: the passages that speak to each stand before it."""
+"""Questions asked with the corpus at hand: what of it speaks to each stands before it.
 
+Whole passages lose a small model: with two of 1,500 characters before the question the sample's
+base came to 4 right answers of 49, with three excerpts of 400, the best next to the question, to
+11, in half the time. The price is that an answer which needs what stands around is missed.
+"""
+
+import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cosmosage.retrieval import Index
+from cosmosage.documents import passages
+from cosmosage.retrieval import Index, Passage, words
 
-PASSAGES = 2
-"""Of each question, some 350 tokens each: a small model loses its way in more."""
+FOUND = 5
+"""Passages that are looked through."""
+EXCERPTS, CHARACTERS = 3, 400
+"""That stand before a question, some 300 tokens together."""
+FORMAT = 1
+"""Counted up when another choice is made of the same index: questions are then asked anew."""
 
 
 def with_retrieval(model: str) -> str:
-    """The name under which a model's figures go when it is asked with passages."""
+    """The name under which a model's figures go when it is asked with the corpus at hand."""
     return f"{model} with retrieval"
 
 
 def looked_up(
     questions: Iterable[Mapping[str, Any]], index: Path
 ) -> list[dict[str, Any]]:
-    """Questions with their ``passages``, best first; none where nothing speaks to one.
+    """Questions with their ``passages``: excerpts, best first; none where nothing speaks to one.
 
     Args:
         questions: records with ``question``.
@@ -29,11 +41,31 @@ def looked_up(
     """
     opened = Index.load(index)
     return [
-        {**record, "passages": opened.search(record["question"], PASSAGES)}
+        {**record, "passages": _excerpts(record["question"], opened)}
         for record in questions
     ]
 
 
+def _excerpts(question: str, index: Index) -> list[Passage]:
+    """The pieces of passages that hold most of a question's words, rare ones counting more."""
+    pieces = [
+        replace(passage, text=text)
+        for passage in index.search(question, FOUND)
+        for text in passages(passage.text, CHARACTERS)
+    ]
+    held = [set(words(piece.text)) for piece in pieces]
+    weights = {
+        word: math.log(1 + len(pieces) / (1 + sum(word in each for each in held)))
+        for word in sorted(set(words(question)))
+    }
+    shares = [
+        sum(weight for word, weight in weights.items() if word in each) for each in held
+    ]
+    ranked = sorted(range(len(pieces)), key=lambda place: -shares[place])
+    return [pieces[place] for place in ranked[:EXCERPTS]]
+
+
 def read_before(record: Mapping[str, Any]) -> str:
-    """The passages that a question is asked with, if it is."""
-    return "".join(f"{passage.text}\n\n" for passage in record.get("passages", ()))
+    """What a question is asked with, if it is, the best next to the question."""
+    found = reversed(record.get("passages", ()))
+    return "".join(f"{passage.text}\n\n" for passage in found)
