@@ -257,11 +257,11 @@ def gains(compared: dict[str, Any], questions: dict[str, Any]) -> list[str]:
     for line in compared["lines"]:
         if line["group"] != "all":
             continue
-        low, high = line["interval"] or (float("nan"),) * 2
+        edges = line["interval"]
+        sure = f"{edges[0]:+.3f} to {edges[1]:+.3f}" if edges else "? to ?"
         text = (
             f"{line['set']}: {plots.measure(line)} {line['base']:.3f} -> {line['tuned']:.3f} "
-            f"({line['difference']:+.3f}, 95 % {low:+.3f} to {high:+.3f}, n = {line['n']}): "
-            f"{verdict(line)}"
+            f"({line['difference']:+.3f}, 95 % {sure}, n = {line['n']}): {verdict(line)}"
         )
         if "percent" in line:
             text += " (fewer are better)"
@@ -269,16 +269,16 @@ def gains(compared: dict[str, Any], questions: dict[str, Any]) -> list[str]:
             figure = questions[line["set"]]
             text += (
                 f"; the commonest answer alone: {figure['majority']:.3f}; "
-                + overlap_sentence(figure["overlap"])
+                + overlap_sentence(figure.get("overlap"))
             )
         out.append(text)
     for line in compared["knowledge"]:
-        if line["measure"] == "gold_bits_per_byte":
+        if line["measure"] == "gold_beyond_others":
             gained = [_gain(line, kind, 1) for kind in ("contained", "withheld")]
             out.append(
-                f"{line['set']}: bits per byte of the answer fell by {gained[0]} where its "
-                f"document was trained on (n = {line['n'][0]}), by {gained[1]} where it was "
-                f"withheld (n = {line['n'][1]}): {verdict(line)}"
+                f"{line['set']}: the right answer gained on another question's, in bits per byte, "
+                f"{gained[0]} where its document was trained on (n = {line['n'][0]}), {gained[1]} "
+                f"where it was withheld (n = {line['n'][1]}): {verdict(line)}"
             )
     return out
 
@@ -327,7 +327,11 @@ def figures_of(line: dict[str, Any], named: dict[str, str]) -> dict[str, Any]:
         "difference": f"{line['difference']:+.3f}",
         "95 % interval": f"{edges[0]:+.3f} to {edges[1]:+.3f}" if edges else "? to ?",
         "p": "" if p is None else f"{p:.3f}" if p >= 0.001 else "< 0.001",
-        "n can see": f"{seen:.3f}" if seen else "",
+        "n can see": (
+            ""
+            if seen is None
+            else f"{seen:.1f} %" if "percent" in line else f"{seen:.3f}"
+        ),
         "verdict": verdict(line),
     }
 
@@ -340,12 +344,14 @@ def knowledge(compared: dict[str, Any]) -> pd.DataFrame:
     """
     rows = []
     for line in compared["knowledge"]:
-        in_bits = line["measure"] == "gold_bits_per_byte"
+        in_bits = line["measure"] == "gold_beyond_others"
         scale = 1 if in_bits else 100
         row: dict[str, Any] = {
             "set": line["set"],
             "gain in": (
-                "bits per byte of the answer" if in_bits else plots.measure(line)
+                "bits per byte, of the right answer on another question's"
+                if in_bits
+                else plots.measure(line)
             ),
         }
         for kind, n in zip(("contained", "withheld"), line["n"]):
@@ -358,9 +364,12 @@ def knowledge(compared: dict[str, Any]) -> pd.DataFrame:
 
 
 def _gain(line: dict[str, Any], kind: str, scale: float) -> str:
-    low, high = (scale * edge for edge in line[f"{kind}_interval"])
     form = "+.3f" if scale == 1 else "+.1f"
-    return f"{scale * line[kind]:{form}}, {low:{form}} to {high:{form}}"
+    edges = line[f"{kind}_interval"]
+    told = (
+        " to ".join(f"{scale * edge:{form}}" for edge in edges) if edges else "? to ?"
+    )
+    return f"{scale * line[kind]:{form}}, {told}"
 
 
 def gold(figures: dict[str, dict[str, Any]]) -> pd.DataFrame:

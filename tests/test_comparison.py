@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import binomtest
 from tiny import tiny_model
 
-from cosmosage import models
-from cosmosage.documents import read_json, write_json, write_jsonl
+from cosmosage import models, views
+from cosmosage.documents import read_json, read_jsonl, write_json, write_jsonl
 from cosmosage.evaluation import compare, evaluate
 from cosmosage.evaluation.__main__ import comparison, main
 
@@ -125,8 +125,9 @@ def test_the_command_takes_a_month_and_measures_nothing_again(
     assert kept["bits_per_byte_interval"] == told
 
 
-def answers_files(folder, sets, gains):
-    """Answers of two models to open questions, one a document, which gained as told by kind."""
+def answers_files(folder, sets, gains, others=0.0):
+    """Answers of two models to open questions, one a document, which gained as told by kind, and
+    on wrong answers alike."""
     figure = {"fingerprint": "x", "bits_per_byte": 1.0}
     about = {"number_format": "float32", "texts": {}}
     for name in "ab":
@@ -138,6 +139,7 @@ def answers_files(folder, sets, gains):
             (
                 {"set": each, "id": f"{kind}{n}", "document": f"{kind}{n}", "bytes": 9}
                 | {"group": kind, "nll": 20.0 - (name == "b") * gain}
+                | {"nll_other": 20.0 - (name == "b") * others, "bytes_other": 9}
                 for each in sets
                 for kind, some in gains.items()
                 for n, gain in enumerate(some)
@@ -165,7 +167,7 @@ def test_a_gain_on_questions_has_to_be_beyond_the_luck_of_all_that_were_looked_a
     for line in compared["knowledge"]:
         assert line["contained_interval"][0] > 0 and line["withheld_interval"][0] > 0
         assert line["contained_p_holm"] == line["withheld_p_holm"] == pytest.approx(p)
-        assert line["beyond_p_holm"] == 1 and line["n_documents"] == [count] * 2
+        assert line["beyond_p_holm"] == 1 and line["n_clusters"] == [count] * 2
         assert line["verdict"] == verdict
         assert line["decidable"] == (p < 0.05)
     said = comparison(compared)
@@ -184,6 +186,63 @@ def test_a_difference_that_chance_can_make_does_not_make_it_memory(tmp_path):
     answers_files(tmp_path, ["x"], {"contained": read, "withheld": [-0.1, 0.1] * 6})
     (line,) = compare(tmp_path, "a", "b")["knowledge"]
     assert line["beyond_p_holm"] < 0.001 and line["verdict"] == "memorised"
+
+
+def test_right_answers_have_to_gain_on_wrong_ones(tmp_path):
+    """What a model that learnt to write gains on both, it knows no better."""
+    some = [4.0 + n / 10 for n in range(9)]
+    grown = {"contained": some, "withheld": some[::-1]}
+    answers_files(tmp_path, ["x"], grown, others=4.4)
+    compared = compare(tmp_path, "a", "b")
+    assert compared["lines"][0]["verdict"] == "fell"
+    (line,) = compared["knowledge"]
+    assert line["measure"] == "gold_beyond_others" and line["verdict"] == "nothing"
+    assert line["withheld"] == pytest.approx(0)
+    answers_files(tmp_path, ["x"], grown, others=6)
+    assert (
+        "gained on another question's, in bits per byte, -0."
+        in views.gains(compare(tmp_path, "a", "b"), {})[-1]
+    )
+    (line,) = compare(tmp_path, "a", "b")["knowledge"]
+    assert line["verdict"] == "lost" and line["withheld_p_holm"] < 0.05
+    answers_files(tmp_path, ["x"], {"contained": [4.0], "withheld": some})
+    compared = compare(tmp_path, "a", "b")
+    assert compared["knowledge"][0]["contained_interval"] is None
+    assert "? to ?" in views.gains(compared, {})[-1] and "[?]" in comparison(compared)
+
+
+def test_chapters_of_one_book_are_no_many_witnesses(tmp_path):
+    """Nine papers that learnt nothing, and a book whose eight chapters were lucky together."""
+    answers_files(tmp_path, ["x"], {"contained": [0.0] * 9, "withheld": [5.0] * 8})
+    for name in "ab":
+        file = tmp_path / f"{name}.answers.jsonl"
+        lines = list(read_jsonl(file))
+        for number, line in enumerate(lines):
+            if line["group"] == "withheld":
+                line["document"] = f"book:sky#{number}"
+        write_jsonl(file, lines)
+    (line,) = compare(tmp_path, "a", "b")["knowledge"]
+    assert line["n"] == [9, 8] and line["n_clusters"] == [9, 1]
+    assert line["withheld_interval"] is None and line["withheld_p"] == 1
+    assert line["verdict"] == "nothing"
+
+
+def test_a_verdict_holds_for_bits_and_for_their_share(tmp_path):
+    """Papers of many bits a byte and of few: what fell is not sure of both, so it did not fall."""
+    random = np.random.default_rng(12)
+    apart = 0
+    for _ in range(60):
+        base = random.uniform(0.5, 2, 7) * 100
+        tuned = base - 2.5 + random.normal(0, 2.5, 7)
+        before_and_after(
+            tmp_path,
+            {f"p{n}": (None, *both) for n, both in enumerate(zip(base, tuned))},
+        )
+        (line,) = compare(tmp_path, "a", "b")["lines"]
+        both = [line[kind][1] < 0 for kind in ("interval", "percent_interval")]
+        apart += line["p"] < 0.05 and both[0] != both[1]
+        assert (line["verdict"] == "fell") == (line["p"] < 0.05 and all(both))
+    assert apart > 0
 
 
 @pytest.mark.parametrize("count", [2, 5, 6])

@@ -12,9 +12,9 @@ from scipy.stats import permutation_test
 from tiny import tiny_model
 
 from cosmosage import models, retrieval
-from cosmosage.documents import Document, write_jsonl
+from cosmosage.documents import Document, read_jsonl, write_jsonl
 from cosmosage.evaluation import compare, evaluate, statistics
-from cosmosage.evaluation.choices import likelihoods, put
+from cosmosage.evaluation.choices import cloze, likelihoods, put, with_others
 from cosmosage.evaluation.exposure import TAINTED, marks
 from cosmosage.evaluation.passages import looked_up, read_before
 
@@ -198,6 +198,28 @@ def test_lots_are_drawn_as_scipy_draws_them():
     assert p == pytest.approx(theirs.pvalue, abs=0.012)
 
 
+def test_beside_each_right_answer_stands_one_to_another_question(folder, tmp_path):
+    golds = {"book:a#1": ["7", "8"], "book:a#2": ["9"], "arxiv:1v2": ["70 Mpc", "no"]}
+    asked = [
+        {"id": f"{document}-{gold}", "question": "How wide?", "gold": gold}
+        | {"document": document}
+        for document, some in golds.items()
+        for gold in some
+    ]
+    found = {record["id"]: record["other"] for record in with_others(asked)}
+    assert found["book:a#1-7"] == found["book:a#2-9"] == "no"  # not of its own book
+    assert found["arxiv:1v2-no"] == "7" and found["arxiv:1v2-70 Mpc"] in "789"
+    assert "other" not in with_others(asked[:3])[0]
+    write_jsonl(tmp_path / "open.jsonl", asked)
+    evaluate({"tiny": folder}, None, tmp_path / "open.jsonl", tmp_path / "out")
+    lines = read_jsonl(tmp_path / "out/tiny.answers.jsonl")
+    told = {line["id"]: line for line in lines}
+    loaded = models.load(folder, torch.float32)
+    (nats,) = likelihoods(*loaded, [(cloze("How wide?"), [" no"])], ["q"])
+    line = told["book:a#1-7"]
+    assert (-line["nll_other"], line["bytes_other"]) == (pytest.approx(nats[0]), 3)
+
+
 def answered(path, name, gains):
     """Figures of open questions on 20 documents of either kind, which gained as told."""
     random = np.random.default_rng(len(name))
@@ -208,6 +230,7 @@ def answered(path, name, gains):
             lines.append(
                 {"id": f"{kind}{n}", "document": f"{kind}-{n // 2}", "group": kind}
                 | {"set": "open", "nll": nll, "bytes": 20}
+                | {"nll_other": 30, "bytes_other": 20}
             )
     figures = {"open": {"fingerprint": "x", "bits_per_byte": 1.0}}
     record = {"model": name, "texts": {}, "questions": figures}
@@ -221,7 +244,7 @@ def answered(path, name, gains):
         (3, 0, "memorised"),
         (3, 3, "learnt"),
         (0, 0, "nothing"),
-        (-3, 0, "nothing"),
+        (-3, 0, "lost"),
         (0.5, 0.3, "gained, and nobody can tell how"),
     ],
 )

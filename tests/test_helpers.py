@@ -57,7 +57,7 @@ LINES = [
     },
 ]
 OVERLAP = {"questions": 75, "found": 2, "too_short": 0}
-KNOWN = {"set": "open", "measure": "gold_bits_per_byte", "n": [30, 28]}
+KNOWN = {"set": "open", "measure": "gold_beyond_others", "n": [30, 28]}
 KNOWN |= {"contained_p_holm": 0.001, "withheld_p_holm": 1.0, "beyond_p_holm": 0.001}
 KNOWN |= {"contained": 0.4, "withheld": 0.05, "beyond": 0.35, "verdict": "memorised"}
 KNOWN |= {"contained_interval": [0.3, 0.5], "withheld_interval": [-0.1, 0.2]}

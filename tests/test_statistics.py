@@ -94,12 +94,31 @@ def test_smallest_difference():
     assert statistics.smallest_difference(3, 0.2) == 1.0
 
 
-def test_smallest_difference_is_seen_four_times_in_five():
+def test_five_questions_see_nothing():
+    assert statistics.mcnemar(5, 0) > 0.05 > statistics.mcnemar(6, 0)
+    seen = [statistics.smallest_difference(n, 0.2) for n in (4, 5, 9)]
+    assert seen[:2] == [1.0, 1.0] and seen[2] < 1
+    assert statistics.smallest_difference(8, 0.2, 0.05 / 12) == 1.0
+
+
+def test_a_ratio_sees_four_times_in_five_what_it_says():
+    random = np.random.default_rng(8)
+    least = statistics.Ratio(0.0, 1 / math.sqrt(12), 11.0).sees(0.05 / 3)
+    found = [
+        statistics.Ratio.of(range(12), random.normal(least, 1, 12), np.ones(12))
+        for _ in range(3000)
+    ]
+    p = [2 * scipy.stats.t.sf(abs(x.value) / x.error, x.freedom) for x in found]
+    assert np.mean(np.array(p) < 0.05 / 3) == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 12])
+def test_smallest_difference_is_seen_four_times_in_five(alpha):
     random, n, share = np.random.default_rng(1), 400, 0.25
-    least = statistics.smallest_difference(n, share)
+    least = statistics.smallest_difference(n, share, alpha)
     chances = [(share + least) / 2, (share - least) / 2, 1 - share]
     found = [
-        statistics.mcnemar(int(gained), int(lost)) < 0.05
+        statistics.mcnemar(int(gained), int(lost)) < alpha
         for gained, lost, _ in random.multinomial(n, chances, size=2000)
     ]
     assert np.mean(found) == pytest.approx(0.78, abs=0.04)  # exact is a little careful
@@ -125,7 +144,7 @@ def test_parts_of_one_paper_say_no_more_than_the_whole():
     tenfold = [np.repeat(x, 10) for x in (names, values / 10, np.full(12, 0.1))]
     assert statistics.Ratio.of(*tenfold).interval() == pytest.approx(once)
     alone = statistics.Ratio.of(["p"] * 12, values, np.ones(12))
-    assert alone.interval() == [-math.inf, math.inf]
+    assert alone.interval() is None and alone.sees() is None
 
 
 def test_the_difference_of_two_ratios_is_welchs():
@@ -162,6 +181,9 @@ def test_the_interval_of_a_few_papers_of_all_sizes_holds_the_truth(n):
         ("book:dover", "book:dover"),
         ("line 3", "line 3"),
         ("v2", "v2"),
+        ("dev12", "dev12"),
+        ("pair:arxiv:2407.04420v2/3", "arxiv:2407.04420"),
+        ("pair:book:sky#12/1", "book:sky"),
     ],
 )
 def test_clusters(identifier, name):

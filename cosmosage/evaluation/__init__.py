@@ -34,6 +34,7 @@ from cosmosage.evaluation.choices import (
     multiple_choice,
     summarise_answers,
     summarise_gold,
+    with_others,
 )
 from cosmosage.evaluation.exposure import marks
 from cosmosage.evaluation.passages import FORMAT, looked_up, with_retrieval
@@ -59,7 +60,7 @@ __all__ = [
     "multiple_choice",
 ]
 
-FORM = 3
+FORM = 4
 """Counted up when a change of the code changes figures: what was measured before is then
 measured again."""
 
@@ -215,7 +216,7 @@ def _askable(path: Path) -> list[dict[str, Any]]:
             if kinds
             else f"no question in {path} has an answer"
         )
-    return asked
+    return with_others(asked) if kinds == {True} else asked
 
 
 def _overlap(files: dict[tuple[str, str], Path]) -> dict[str, dict[str, Any] | None]:

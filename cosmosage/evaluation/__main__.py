@@ -234,7 +234,7 @@ def comparison(compared: dict[str, Any]) -> str:
         value = line["percent"] if percent else 100 * line["difference"]
         edges = line["percent_interval"] if percent else line["interval"]
         scale, unit = (1, " %") if percent else (100, " points")
-        p, sees = line.get("p_holm"), line.get("smallest_difference")
+        p, sees = line.get("p_holm"), line["smallest_difference"]
         rows.append(
             [
                 line["set"],
@@ -244,7 +244,7 @@ def comparison(compared: dict[str, Any]) -> str:
                 f"{value:+.1f}{unit}",
                 f"[{scale * edges[0]:+.1f}, {scale * edges[1]:+.1f}]" if edges else "-",
                 "-" if p is None else f"{p:.3f}",
-                "-" if sees is None else f"{100 * sees:.1f}",
+                "-" if sees is None else f"{scale * sees:.1f}{unit}",
                 _verdict(line) + margin_note(line),
             ]
         )
@@ -259,13 +259,16 @@ def comparison(compared: dict[str, Any]) -> str:
 
 def knowledge_sentence(line: dict[str, Any]) -> str:
     """Whether a gain on questions is memory or learning, in words."""
-    in_bits = line["measure"] == "gold_bits_per_byte"
-    scale, unit = (1, "bits per byte less") if in_bits else (100, "points")
+    in_bits = line["measure"] == "gold_beyond_others"
+    scale, unit = (1, "bits per byte") if in_bits else (100, "points")
 
     def told(kind: str) -> tuple[str, str]:
-        low, high = (scale * edge for edge in line[f"{kind}_interval"])
-        p = line[f"{kind}_p_holm"]
-        return f"{scale * line[kind]:+.2g}", f"[{low:+.2g}, {high:+.2g}], p {p:.3f},"
+        edges = line[f"{kind}_interval"]
+        sure = ", ".join(f"{scale * edge:+.2g}" for edge in edges) if edges else "?"
+        return (
+            f"{scale * line[kind]:+.2g}",
+            f"[{sure}], p {line[f'{kind}_p_holm']:.3f},",
+        )
 
     read, sure = told("contained")
     return (

@@ -105,6 +105,34 @@ def answers(
     ]
 
 
+def with_others(questions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Open questions, each with ``other``: the gold answer to another one, of much the same length.
+
+    Whoever only learnt how such prose is written expects wrong answers better, too. The other
+    question is answered by another work, and no answer serves many; where there is none, the field
+    is missing.
+
+    Args:
+        questions: as ``question_records`` gives them, with ``gold``.
+    """
+    order = sorted(questions, key=lambda record: (len(record["gold"]), record["id"]))
+    others: dict[str, str] = {}
+    for place, record in enumerate(order):
+        for other in order[place + 1 :] + order[:place]:
+            works = [
+                statistics.cluster(r.get("document") or r["id"])
+                for r in (record, other)
+            ]
+            golds = {r["gold"].strip().casefold() for r in (record, other)}
+            if works[0] != works[1] and len(golds) == 2:
+                others[record["id"]] = other["gold"]
+                break
+    return [
+        record | ({"other": others[record["id"]]} if record["id"] in others else {})
+        for record in questions
+    ]
+
+
 def gold_answers(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -113,11 +141,12 @@ def gold_answers(
     """How well a model expects the right answer to each open question.
 
     Args:
-        questions: as ``question_records`` gives them, with ``gold``.
+        questions: as ``question_records`` gives them, with ``gold``, and maybe ``other``, an
+            answer to another question.
 
     Returns:
-        For each question ``id``, ``nll`` (nats) and ``bytes`` of its gold answer, and
-        ``document`` where the question has one.
+        For each question ``id``, ``nll`` (nats) and ``bytes`` of its gold answer, ``nll_other``
+        and ``bytes_other`` of the other one, and ``document`` where the question has one.
 
     Raises:
         ValueError: a question with its answer is longer than the model's context.
@@ -125,19 +154,18 @@ def gold_answers(
     asked = [
         (
             read_before(record) + cloze(record["question"]),
-            [f" {record['gold'].strip()}"],
+            [f" {record[x].strip()}" for x in ("gold", "other") if x in record],
         )
         for record in questions
     ]
     found = likelihoods(model, tokenizer, asked, [record["id"] for record in questions])
-    return [
-        {
-            **named(record),
-            "nll": -nats,
-            "bytes": len(after.encode("utf-8")),
-        }
-        for record, (_, (after,)), (nats,) in zip(questions, asked, found)
-    ]
+    out = []
+    for record, (_, ends), nats in zip(questions, asked, found):
+        out.append(named(record))
+        for end, value, which in zip(ends, nats, ("", "_other")):
+            size = len(end.encode("utf-8"))
+            out[-1] |= {f"nll{which}": -value, f"bytes{which}": size}
+    return out
 
 
 def summarise_gold(given: list[dict[str, Any]]) -> dict[str, Any]:

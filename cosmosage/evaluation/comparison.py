@@ -55,16 +55,19 @@ def compare(
         turning the signs of papers and whole books; accuracy: exact McNemar), ``p_holm`` (see
         below), ``verdict``: ``fell``, ``rose`` or ``not distinguishable``, and ``decidable``:
         False where it could be nothing but the last, whatever the figures. For bits per byte also
-        ``percent`` and ``percent_interval``, of the base's; for accuracies ``gained``, ``lost``
-        (questions) and ``smallest_difference`` (what n questions see at 80 % power with as many
-        discordant pairs as were found). Lines of all of a set with a margin have ``margin`` and
-        ``kept``: True if the loss is below the margin at 97.5 % (non-inferiority: the interval
+        ``percent`` and ``percent_interval``, of the base's, with ``error`` and ``freedom`` of
+        that; for accuracies ``gained`` and ``lost`` (questions). ``smallest_difference``: what
+        would be seen four times in five, per cent of bits or a share of the questions, were the
+        figures to scatter as they do and the line tried beside its family (at .05 by their
+        number); None, or 1, if nothing would. Lines of all of a set with a margin have ``margin``
+        and ``kept``: True if the loss is below the margin at 97.5 % (non-inferiority: the interval
         ends before it), False if it is above, None if the set cannot tell.
 
-        A verdict other than ``not distinguishable`` needs an interval without zero, and ``p_holm``
-        below .05: ``p`` itself of a set of texts, or open questions, as a whole; Holm's (1979) of
-        its parts, of its two times, or of all accuracies. Few papers cannot reach that: of n the
-        smallest p is 2 / 2^n, and a family multiplies it. More bits per byte are worse.
+        A verdict other than ``not distinguishable`` needs intervals without zero, and ``p_holm``
+        below .05: ``p`` itself of a set of texts, or open questions, as a whole, and of its texts
+        that are no memory; Holm's (1979) of its parts, of its two times, or of all accuracies.
+        Few papers cannot reach that: of n the smallest p is 2 / 2^n, and a family multiplies it.
+        More bits per byte are worse.
 
         ``knowledge``: what ``_knowledge`` says of each set of which some questions are answered by
         documents that were trained on, and some by documents that were withheld; all that was
@@ -315,12 +318,24 @@ def _judge_family(lines: list[dict[str, Any]]) -> None:
     for line, p, best in zip(lines, found, least):
         line["p_holm"] = p
         line["verdict"] = "not distinguishable"
-        if line["interval"] and p < 0.05:
-            low, high = line["interval"]
-            line["verdict"] = (
-                "rose" if low > 0 else "fell" if high < 0 else line["verdict"]
-            )
+        edges = [line["interval"], line.get("percent_interval", line["interval"])]
+        if None not in edges and p < 0.05:
+            if all(low > 0 for low, _ in edges):
+                line["verdict"] = "rose"
+            if all(high < 0 for _, high in edges):
+                line["verdict"] = "fell"
         line["decidable"] = best < 0.05
+        line["smallest_difference"] = _seen(line, 0.05 / len(lines))
+
+
+def _seen(line: dict[str, Any], alpha: float) -> float | None:
+    """The least difference that a line's figures would show at a level, as they scatter."""
+    if "percent" not in line:
+        discordant = (line["gained"] + line["lost"]) / line["n"]
+        return statistics.smallest_difference(line["n"], discordant, alpha)
+    if not line["decidable"]:
+        return None
+    return statistics.Ratio(0.0, line["error"], line["freedom"]).sees(alpha)
 
 
 def _least_p(line: dict[str, Any]) -> float:
@@ -347,37 +362,47 @@ def _knowledge(pairs: list[tuple[dict, dict]]) -> list[dict[str, Any]]:
     """What a model gained on questions whose answers it read, beyond what it gained on others.
 
     Both kinds are of the same subjects and hands, so what was learnt for good shows on both, and
-    what was memorised on the first alone.
+    what was memorised on the first alone. Of an open question the right answer has to have gained
+    on an answer to another one: a model that only learnt how such prose is written expects both
+    better.
 
     Returns:
-        A line a measure: ``measure``; ``contained`` and ``withheld``, what was gained on questions
-        of either kind (a share of them, or bits per byte less of the right answer), each with
-        ``contained_interval`` (95 %, of documents) and ``contained_p`` (turning their signs);
-        ``beyond``, their difference, with ``beyond_interval`` and ``beyond_p`` (documents between
-        the two kinds by lot); ``n`` and ``n_documents``, of each kind. Empty unless there are
-        questions of both kinds.
+        A line a measure: ``measure`` (an accuracy, or ``gold_beyond_others``); ``contained`` and
+        ``withheld``, what was gained on questions of either kind (a share of them, or bits per
+        byte that the right answer gained on the other), each with ``contained_interval`` (95 %, of
+        papers and whole books; None for a single one) and ``contained_p`` (turning their signs);
+        ``beyond``, their difference, with ``beyond_interval`` and ``beyond_p`` (works between the
+        two kinds by lot; what is of one book in both kinds counts as two works, which makes p no
+        smaller); ``n`` and ``n_clusters``, of each kind. Empty unless there are questions of both
+        kinds.
     """
     sided = [
-        pair for pair in pairs if pair[0].get("group") in ("contained", "withheld")
+        (one, other)
+        for one, other in pairs
+        if one.get("group") in ("contained", "withheld")
+        and ("nll" not in one or "nll_other" in one)
     ]
     first = np.array([one["group"] == "contained" for one, _ in sided])
     if len(set(first)) < 2:
         return []
-    documents = np.array([one["document"] for one, _ in sided], object)
+    works = np.array(
+        [f"{one['group']} {statistics.cluster(one['document'])}" for one, _ in sided],
+        object,
+    )
     lines = []
     for measure, values in _gains(sided).items():
         line: dict[str, Any] = {
             "measure": measure,
             "n": [int(first.sum()), int((~first).sum())],
-            "n_documents": [len(set(documents[kind])) for kind in (first, ~first)],
+            "n_clusters": [len(set(works[kind])) for kind in (first, ~first)],
         }
         ratios = {}
         for kind, chosen in (("contained", first), ("withheld", ~first)):
-            some = documents[chosen], *values[chosen].T
+            some = works[chosen], *values[chosen].T
             ratios[kind] = statistics.Ratio.of(*some)
             line[f"{kind}_p"] = statistics.sign_flips(*some[:2])
         ratios["beyond"] = ratios["contained"].minus(ratios["withheld"])
-        line["beyond_p"] = statistics.relabelled(documents, first, values)
+        line["beyond_p"] = statistics.relabelled(works, first, values)
         for kind, found in ratios.items():
             line |= {kind: found.value, f"{kind}_interval": found.interval()}
         lines.append(line)
@@ -390,8 +415,8 @@ def _judge_knowledge(lines: list[dict[str, Any]]) -> None:
     What was gained on questions of either kind is one family, and the differences are another,
     for they only tell what kind of gain there is. The verdict is ``learnt`` (withheld ones
     gained), ``memorised`` (those of the other kind gained and withheld ones not, and the
-    difference is beyond chance), ``gained, and nobody can tell how`` or ``nothing``;
-    ``decidable`` is False where so few documents allow no other than that.
+    difference is beyond chance), ``gained, and nobody can tell how``, ``lost`` (one kind did, and
+    neither gained) or ``nothing``; ``decidable`` is False where so few documents allow no other than that.
     """
     gains = [(line, kind) for line in lines for kind in ("contained", "withheld")]
     for family in (gains, [(line, "beyond") for line in lines]):
@@ -399,7 +424,7 @@ def _judge_knowledge(lines: list[dict[str, Any]]) -> None:
         for (line, kind), p in zip(family, found):
             line[f"{kind}_p_holm"] = p
     least = statistics.holm(
-        [statistics.least_sign_flips(n) for line in lines for n in line["n_documents"]]
+        [statistics.least_sign_flips(n) for line in lines for n in line["n_clusters"]]
     )
     for line, *best in zip(lines, least[::2], least[1::2]):
         line["verdict"] = _kind_of_gain(line)
@@ -409,9 +434,18 @@ def _judge_knowledge(lines: list[dict[str, Any]]) -> None:
 def _gains(pairs: list[tuple[dict, dict]]) -> dict[str, np.ndarray]:
     """By measure what each question gained, and what that is a share of: (questions, 2)."""
     if "nll" in pairs[0][0]:
-        bits = [(a["nll"] - b["nll"]) / np.log(2) for a, b in pairs]
-        sizes = [a["bytes"] for a, _ in pairs]
-        return {"gold_bits_per_byte": np.array([bits, sizes], float).T}
+        right, other = (
+            np.array(
+                [
+                    [a[f"nll{which}"] - b[f"nll{which}"], a[f"bytes{which}"]]
+                    for a, b in pairs
+                ]
+            )
+            for which in ("", "_other")
+        )
+        size = right[:, 1]
+        bits = (right[:, 0] - other[:, 0] * size / other[:, 1]) / np.log(2)
+        return {"gold_beyond_others": np.array([bits, size]).T}
     return {
         measure: np.array(
             [
@@ -425,22 +459,23 @@ def _gains(pairs: list[tuple[dict, dict]]) -> dict[str, np.ndarray]:
 
 
 def _kind_of_gain(line: dict[str, Any]) -> str:
-    read, unread, beyond = (
-        line[f"{kind}_interval"][0] > 0 and line[f"{kind}_p_holm"] < 0.05
-        for kind in ("contained", "withheld", "beyond")
-    )
-    if unread:
+    signs = []  # of what was gained, 0 where chance can make it
+    for kind in ("contained", "withheld", "beyond"):
+        low, high = line[f"{kind}_interval"] or (0.0, 0.0)
+        sure = line[f"{kind}_p_holm"] < 0.05
+        signs.append(sure * (int(low > 0) - int(high < 0)))
+    read, unread, beyond = signs
+    if unread > 0:
         return "learnt"
-    if not read:
-        return "nothing"
-    return "memorised" if beyond else "gained, and nobody can tell how"
+    if read > 0:
+        return "memorised" if beyond > 0 else "gained, and nobody can tell how"
+    return "lost" if min(read, unread) < 0 else "nothing"
 
 
 def _compare_group(name: str, pairs: list[tuple[dict, dict]]) -> dict[str, Any]:
     values = np.array([[a["nll"], b["nll"], a["bytes"]] for a, b in pairs], float)
     before, after, size = (values / [np.log(2), np.log(2), 1]).T  # nats to bits
     clusters = [statistics.cluster(a.get("document") or a["id"]) for a, _ in pairs]
-    several = len(set(clusters)) > 1
     change = statistics.Ratio.of(clusters, after - before, size)
     share = statistics.Ratio.of(clusters, 100 * (after - before), before)
     return {
@@ -451,9 +486,11 @@ def _compare_group(name: str, pairs: list[tuple[dict, dict]]) -> dict[str, Any]:
         "base": float(before.sum() / size.sum()),
         "tuned": float(after.sum() / size.sum()),
         "difference": change.value,
-        "interval": change.interval() if several else None,
+        "interval": change.interval(),
         "percent": share.value,
-        "percent_interval": share.interval() if several else None,
+        "percent_interval": share.interval(),
+        "error": share.error if share.interval() else None,
+        "freedom": share.freedom,
         "p": statistics.sign_flips(clusters, after - before),
     }
 
@@ -490,8 +527,6 @@ def _compare_shares(right: Counter) -> dict[str, Any]:
     both, lost = right[True, True], right[True, False]
     gained, neither = right[False, True], right[False, False]
     n = both + lost + gained + neither
-    # fewer than 6 discordant pairs cannot reach p < .05, whichever way they fall
-    discordant = max(gained + lost, 6) / n
     return {
         "n": n,
         "base": (both + lost) / n,
@@ -501,5 +536,4 @@ def _compare_shares(right: Counter) -> dict[str, Any]:
         "gained": gained,
         "lost": lost,
         "p": statistics.mcnemar(gained, lost),
-        "smallest_difference": statistics.smallest_difference(n, min(discordant, 1.0)),
     }

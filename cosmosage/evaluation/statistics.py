@@ -5,6 +5,7 @@ it is made again. What varies by chance are whole clusters (a paper, a book), be
 passages of one text rise and fall together: intervals come out wider, and honest.
 """
 
+import itertools
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,15 @@ from statistics import NormalDist
 import numpy as np
 from scipy.special import stdtrit
 
+from cosmosage.corpus.sides import stem
+
 SEED = 1929
 """Of all draws; the year of Hubble's paper."""
 
 Z = NormalDist().inv_cdf(0.975)  # two-sided 95 %
+
+POWER = 0.8
+"""The chance to see the smallest difference that is said to be seen."""
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
@@ -83,26 +89,31 @@ def paired_difference(
     return low, high
 
 
-def smallest_difference(n: int, discordant: float, power: float = 0.8) -> float:
-    """The least difference of two accuracies that n paired questions see.
+def smallest_difference(n: int, discordant: float, alpha: float = 0.05) -> float:
+    """The least difference of two accuracies that n paired questions see four times in five.
 
-    Normal approximation of McNemar's test at 5 % two-sided (Connor, Biometrics 43, 207,
-    1987), solved for the difference.
+    Normal approximation of McNemar's two-sided test (Connor, Biometrics 43, 207, 1987), solved
+    for the difference.
 
     Args:
         n: questions.
         discordant: share of questions on which the two models differ; a difference cannot
-            be larger than it, and where it would have to be, it is taken as equal.
-        power: the chance to see it.
+            be larger than it, and where it would have to be, it is taken as equal. No less is
+            assumed than the fewest that reach ``alpha``, whichever way they fall.
+        alpha: the level of the test; in a family of m, .05 / m.
 
     Returns:
         A share: .10 is ten points. 1 if nothing can be seen.
     """
-    z_power = NormalDist().inv_cdf(power)
+    fewest = next(k for k in itertools.count(1) if mcnemar(k, 0) < alpha)
+    if fewest > n:
+        return 1.0
+    discordant = max(discordant, fewest / n)
+    z_level, z_power = (NormalDist().inv_cdf(x) for x in (1 - alpha / 2, POWER))
 
     def missing(difference: float) -> float:
         share = max(discordant, difference)
-        reach = Z * math.sqrt(share) + z_power * math.sqrt(share - difference**2)
+        reach = z_level * math.sqrt(share) + z_power * math.sqrt(share - difference**2)
         return (reach / difference) ** 2 - n
 
     if missing(1.0) > 0:
@@ -134,11 +145,10 @@ def kappa(first: Sequence[bool], second: Sequence[bool]) -> float:
 
 
 def cluster(identifier: str) -> str:
-    """The work that a document belongs to: a paper without its version, or a whole book."""
-    if identifier.startswith("book:"):
-        return identifier.split("#")[0]
-    head, _, version = identifier.rpartition("v")
-    return head if head and version.isdigit() else identifier
+    """The work that a document belongs to: a paper without its version, or a whole book; and that
+    a pair of question and answer was written from."""
+    whole = stem(identifier)
+    return whole.split("#")[0] if whole.startswith("book:") else whole
 
 
 @dataclass(frozen=True)
@@ -196,10 +206,23 @@ class Ratio:
             freedom = 1 / sum(shares)
         return Ratio(self.value - other.value, error, freedom)
 
-    def interval(self) -> list[float]:
-        """Both ends, 95 %."""
+    def interval(self) -> list[float] | None:
+        """Both ends, 95 %; None where a single cluster tells nothing of its scatter."""
+        if self.error == math.inf:
+            return None
         half = float(stdtrit(self.freedom, 0.975)) * self.error
         return [self.value - half, self.value + half]
+
+    def sees(self, alpha: float = 0.05) -> float | None:
+        """The least value that would be told from zero four times in five; None of a single cluster.
+
+        Args:
+            alpha: the level of the test; in a family of m, .05 / m.
+        """
+        if self.error == math.inf:
+            return None
+        reach = stdtrit(self.freedom, 1 - alpha / 2) + stdtrit(self.freedom, POWER)
+        return float(reach) * self.error
 
 
 def sign_flips(
@@ -236,7 +259,7 @@ def relabelled(
     """Two-sided p of a difference between two groups, were a cluster's group a lot's.
 
     A permutation test (Fisher 1935) of the ratio of two sums, in whole clusters, which have to lie
-    in one group each.
+    in one group each: what is of one work in both groups has to be named apart.
 
     Args:
         clusters: the cluster of each row, ``(rows,)``.

@@ -367,7 +367,7 @@ def ratio(read: list[dict[str, Any]]) -> dict[str, Any]:
     found, n = statistics.Ratio.of(clusters, bits, size), len(set(clusters))
     return {
         "bits_per_byte": found.value,
-        "bits_per_byte_interval": found.interval() if n > 1 else None,
+        "bits_per_byte_interval": found.interval(),
         "n_documents": len(read),
         "n_clusters": n,
         "bytes": sum(size),
