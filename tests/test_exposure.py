@@ -96,6 +96,28 @@ def test_questions_are_told_apart_by_where_their_answer_stands(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    "trained, named, group",
+    [
+        ("arxiv:2401.00001v2", "arxiv:2401.00001", "contained"),
+        ("arxiv:2401.00001v2", "arxiv:2401.00001v1", "contained"),
+        ("arxiv:2401.00001", "arxiv:2401.00001v3", "contained"),
+        ("pair:arxiv:2401.00001v2/1", "arxiv:2401.00001v1", "contained"),
+        ("pair:book:sky#2/7", "book:sky#2", "contained"),
+        ("book:sky#2", "book:sky#3", "withheld"),
+        ("arxiv:2401.00001v2", "arxiv:2401.00010v2", "withheld"),
+        ("arxiv:2401.00001v2", "2401.00001v2", "withheld"),  # a typing error
+    ],
+)
+def test_a_document_is_the_same_in_any_version_and_as_pairs(
+    tmp_path, trained, named, group
+):
+    write_jsonl(tmp_path / "train.jsonl", [{"id": trained, "text": sentence(1)}])
+    asked = {"id": "q", "question": "How far?", "gold": "3 Mpc", "document": named}
+    found = marked([tmp_path / "train.jsonl"], "questions", [asked])
+    assert found["q"]["group"] == group
+
+
 def test_nobody_knows_without_the_training(tmp_path):
     assert not marked([], "texts", [{"id": "a", "text": "x"}])
     with pytest.raises(FileNotFoundError, match="name the texts"):
