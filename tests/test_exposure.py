@@ -65,6 +65,12 @@ def test_a_copied_part_counts_by_its_words(tmp_path):
     }
 
 
+def test_texts_shorter_than_a_run_are_never_seen(tmp_path):
+    said = "Dark energy is dark."
+    found = marked(trained_on(tmp_path, said), "texts", [{"id": "a", "text": said}])
+    assert found == {"a": {"seen": 0}}
+
+
 def test_conversations_are_read_too(tmp_path):
     said = sentence(7)
     file = tmp_path / "pairs.jsonl"

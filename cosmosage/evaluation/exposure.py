@@ -73,6 +73,8 @@ class _Texts:
 
     def meet(self, document: Document) -> None:
         """Look for the runs in a document."""
+        if not len(self.sought):  # no text is as long as a run
+            return
         there = _runs(document.text)
         at = np.searchsorted(self.sought, there).clip(max=len(self.sought) - 1)
         self.met[at[self.sought[at] == there]] = True
