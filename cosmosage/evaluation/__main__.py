@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from cosmosage.evaluation import compare, evaluate, name_models, statistics
 from cosmosage.evaluation.asking import ask, judge_asked
 from cosmosage.evaluation.choices import MEASURES
 from cosmosage.evaluation.judge import Judge, calibrate, read_graded
+from cosmosage.evaluation.passages import with_retrieval
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,9 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             index=given.index,
         )
         print(table(figures))
-        base, *others = figures
-        for other in others:
-            found = compare(given.out, base, other, margins, given.after)
+        for found in _compared(list(models), figures, margins, given):
             print("\n" + comparison(found))
         if given.ask is not None:
             print("\n" + _asked(models, given))
@@ -105,6 +104,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def _compared(
+    models: Sequence[str],
+    figures: dict[str, dict[str, Any]],
+    margins: dict[str, float],
+    given: argparse.Namespace,
+) -> Iterator[dict[str, Any]]:
+    """Each further model against the first, and so again as both were asked with the corpus."""
+    base, *others = models
+    for other in others:
+        yield compare(given.out, base, other, margins, given.after)
+    for other in others if given.index else ():
+        pair = with_retrieval(base), with_retrieval(other)
+        asked = figures[pair[0]]["questions"]  # texts are read without it
+        own = {name: margin for name, margin in margins.items() if name in asked}
+        yield compare(given.out, *pair, own)
 
 
 def _asked(models: dict[str, str | Path], given: argparse.Namespace) -> str:
@@ -184,6 +200,8 @@ def table(figures: dict[str, dict[str, Any]]) -> str:
     rows = [["set", "model", "bits per byte", "n", "bytes"]]
     for name in next(iter(figures.values()))["texts"]:
         for model, record in figures.items():
+            if name not in record["texts"]:  # one that was only asked, with the corpus
+                continue
             figure = record["texts"][name]
             value = _with_interval(figure, "bits_per_byte")
             n, size = str(figure["n_documents"]), f"{figure['bytes']:,}"
