@@ -56,3 +56,18 @@ def test_with_an_index_questions_alone_will_do(folder, files, capsys):
     assert main(given) == 0
     shown = capsys.readouterr().out
     assert "base with retrieval" in shown and "against" not in shown
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["none", "--corpus", "x/a.jsonl", "y/a.jsonl.gz"],
+        ["none", "--questions", "a=x.jsonl", "a=y.jsonl"],
+        ["none", "--corpus", "x.jsonl", "--margin", "a=1", "a=2"],
+        ["a=none", "a=other", "--corpus", "x.jsonl"],
+    ],
+)
+def test_two_of_one_name_are_refused(tmp_path, capsys, given):
+    """Before anything is measured: there is no such model, and no such file."""
+    assert main([*given, "--out", f"{tmp_path / 'out'}"]) == 2
+    assert "both go by the name a; give each its own" in capsys.readouterr().err

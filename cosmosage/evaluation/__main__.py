@@ -82,12 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if given.after:
             first_month(given.after)  # before anything is measured
-        margins = {name: float(value) for name, value in map(_pair, given.margin)}
+        margins = {name: float(value) for name, value in _by_name(given.margin).items()}
         models = _models(given.models)
         figures = evaluate(
             models,
             *(
-                {name: Path(path) for name, path in map(_pair, files)} or None
+                {name: Path(path) for name, path in _by_name(files).items()} or None
                 for files in (given.corpus, given.questions)
             ),
             given.out,
@@ -129,7 +129,7 @@ def _asked(models: dict[str, str | Path], given: argparse.Namespace) -> str:
     if given.judge:
         judge = Judge.at(given.judge)
         known = calibrate(judge, read_graded(given.graded))
-    for name, file in map(_pair, given.questions):
+    for name, file in _by_name(given.questions).items():
         out = given.out / name
         figures = ask(models, Path(file), out, given.index, given.ask)
         parts.append(f"{name}, answered in writing\n{asked_table(figures)}")
@@ -186,7 +186,20 @@ def _models(given: Sequence[str]) -> dict[str, str | Path]:
     """Models by the names that they were given, or by those of their folders."""
     if not any("=" in model for model in given):
         return name_models(given)
-    return name_models(dict(map(_pair, given)))
+    return name_models(_by_name(given))
+
+
+def _by_name(given: Sequence[str]) -> dict[str, str]:
+    """What was given by its name, of which no two are alike: one would be lost without a word."""
+    out: dict[str, str] = {}
+    for name, value in map(_pair, given):
+        if name in out:
+            raise ValueError(
+                f"{out[name]} and {value} both go by the name {name}; give each its own, as "
+                "NAME=..."
+            )
+        out[name] = value
+    return out
 
 
 def _pair(given: str) -> tuple[str, str]:
