@@ -71,3 +71,13 @@ def test_two_of_one_name_are_refused(tmp_path, capsys, given):
     """Before anything is measured: there is no such model, and no such file."""
     assert main([*given, "--out", f"{tmp_path / 'out'}"]) == 2
     assert "both go by the name a; give each its own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("said", ["nan", "inf", "-5", "0", "much", ""])
+def test_a_margin_is_a_number_above_nothing(tmp_path, capsys, said):
+    given = ["none", "--corpus", "x.jsonl", "--out", f"{tmp_path / 'out'}"]
+    assert main([*given, "--margin", f"test={said}"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(
+        f"the margin of test is {said!r}; it has to be a number above"
+    )

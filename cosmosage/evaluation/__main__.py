@@ -1,6 +1,7 @@
 """``python -m cosmosage.evaluation MODEL... --corpus FILE --questions FILE --out DIR``."""
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,7 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if given.after:
             first_month(given.after)  # before anything is measured
-        margins = {name: float(value) for name, value in _by_name(given.margin).items()}
+        margins = {
+            name: _margin(name, said) for name, said in _by_name(given.margin).items()
+        }
         models = _models(given.models)
         figures = evaluate(
             models,
@@ -104,6 +107,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def _margin(name: str, said: str) -> float:
+    try:
+        margin = float(said)
+    except ValueError:
+        margin = math.nan
+    if not 0 < margin < math.inf:
+        raise ValueError(
+            f"the margin of {name} is {said!r}; it has to be a number above 0, as --margin {name}=1"
+        )
+    return margin
 
 
 def _compared(
