@@ -268,3 +268,19 @@ def test_a_gain_has_to_be_told_by_its_interval_too(tmp_path):
     (line,) = compare(tmp_path, "a", "b")["lines"]
     assert line["p"] < 0.05 and line["interval"][0] < 0 < line["interval"][1]
     assert line["decidable"] and line["verdict"] == "not distinguishable"
+
+
+def test_texts_read_in_other_contexts_are_not_compared(tmp_path):
+    """Without a length each model is read in what it takes, and the longer one has it easier."""
+    texts, out = tmp_path / "held.jsonl", tmp_path / "out"
+    write_jsonl(texts, [{"id": "a", "text": "The sky is wide. " * 9}])
+    named = {
+        name: tiny_model(tmp_path / name, context=context)
+        for name, context in (("long", 1024), ("short", 64))
+    }
+    evaluate(named, texts, None, out)
+    said = "long and short differ in the set held .*of 1024 tokens, .*of 64 tokens"
+    with pytest.raises(ValueError, match=said):
+        compare(out, "long", "short")
+    evaluate(named, texts, None, out, 64)
+    assert compare(out, "long", "short")["lines"]

@@ -65,6 +65,12 @@ def test_a_copied_part_counts_by_its_words(tmp_path):
     }
 
 
+def test_texts_shorter_than_a_run_are_never_seen(tmp_path):
+    said = "Dark energy is dark."
+    found = marked(trained_on(tmp_path, said), "texts", [{"id": "a", "text": said}])
+    assert found == {"a": {"seen": 0}}
+
+
 def test_conversations_are_read_too(tmp_path):
     said = sentence(7)
     file = tmp_path / "pairs.jsonl"
@@ -94,6 +100,28 @@ def test_questions_are_told_apart_by_where_their_answer_stands(tmp_path):
         "c": {"tainted": False, "group": "not_answered"},
         "d": {"tainted": False},
     }
+
+
+@pytest.mark.parametrize(
+    "trained, named, group",
+    [
+        ("arxiv:2401.00001v2", "arxiv:2401.00001", "contained"),
+        ("arxiv:2401.00001v2", "arxiv:2401.00001v1", "contained"),
+        ("arxiv:2401.00001", "arxiv:2401.00001v3", "contained"),
+        ("pair:arxiv:2401.00001v2/1", "arxiv:2401.00001v1", "contained"),
+        ("pair:book:sky#2/7", "book:sky#2", "contained"),
+        ("book:sky#2", "book:sky#3", "withheld"),
+        ("arxiv:2401.00001v2", "arxiv:2401.00010v2", "withheld"),
+        ("arxiv:2401.00001v2", "2401.00001v2", "withheld"),  # a typing error
+    ],
+)
+def test_a_document_is_the_same_in_any_version_and_as_pairs(
+    tmp_path, trained, named, group
+):
+    write_jsonl(tmp_path / "train.jsonl", [{"id": trained, "text": sentence(1)}])
+    asked = {"id": "q", "question": "How far?", "gold": "3 Mpc", "document": named}
+    found = marked([tmp_path / "train.jsonl"], "questions", [asked])
+    assert found["q"]["group"] == group
 
 
 def test_nobody_knows_without_the_training(tmp_path):

@@ -114,6 +114,68 @@ def test_any_json_lines_with_a_map(tmp_path, record, columns):
     assert found["answer"] == (2 if "Correct" in record else 1)
 
 
+SPECTRAL = ["O", "B", "A", "G"]
+"""Words that may be taken for letters of one another."""
+
+
+@pytest.mark.parametrize(
+    "record, answer",
+    [
+        # a label stands beside the choices: it is meant, whatever the words are
+        ({"choices": {"text": SPECTRAL, "label": list("ABCD")}, "answerKey": "A"}, 0),
+        ({"choices": {"text": SPECTRAL, "label": list("1234")}, "answerKey": "1"}, 0),
+        ({"choices": {"text": SPECTRAL, "label": [1, 2, 3, 4]}, "answerKey": 4}, 3),
+        (
+            {"choices": {"text": ["2", "3", "1"], "label": list("123")}, "answer": "1"},
+            0,
+        ),
+        ({"choices": {"text": SPECTRAL, "label": list("ABCD")}, "answer": 2}, 2),
+        ({"choices": {"text": SPECTRAL, "label": list("ABCD")}, "answer": "O"}, 0),
+        ({"options": "A. O B. B C. A D. G", "answer": "A"}, 0),
+        ({**dict(zip("ABCD", SPECTRAL)), "answer": "A"}, 0),
+        ({**dict(zip("ABCD", ["O", None, "A", "G"])), "answer": "C"}, 1),
+        # none does
+        ({"choices": SPECTRAL, "answer": "(A)"}, 0),
+        ({"choices": SPECTRAL, "answer": "B"}, 1),
+        ({"choices": SPECTRAL, "answer": "G"}, 3),
+        ({"choices": ["2", "4", "6"], "answer": "4"}, 1),
+        ({"choices": ["2", "4", "6"], "answer": "1"}, 1),
+        ({"choices": ["3", "1", "2"], "answer": 2}, 2),
+    ],
+)
+def test_a_label_goes_before_a_letter_and_words(tmp_path, record, answer):
+    file = lines(tmp_path / "set.jsonl", {"question": "Which is hot?"} | record)
+    assert read_questions(file)[0]["answer"] == answer
+
+
+@pytest.mark.parametrize(
+    "record, words",
+    [
+        ({"choices": SPECTRAL, "answer": "A"}, "'A' may mean the choices 0 and 2"),
+        (
+            {"choices": ["1", "2", "3"], "answer": "2"},
+            "'2' may mean .* number or words",
+        ),
+        (
+            {"choices": ["x", "y", "x"], "answer": "x"},
+            "'x' may mean the choices 0 and 2",
+        ),
+        (
+            {"choices": {"text": SPECTRAL, "label": list("1234")}, "answer": "0"},
+            "'0' does not name one of the labels 1, 2, 3, 4",
+        ),
+        (
+            {"choices": {"text": SPECTRAL, "label": [0, 1, 0, 0]}, "answer": "0"},
+            "'0' does not name one of the labels",
+        ),
+    ],
+)
+def test_an_answer_that_can_be_two_is_refused(tmp_path, record, words):
+    file = lines(tmp_path / "set.jsonl", {"question": "Which is hot?"} | record)
+    with pytest.raises(ValueError, match=f"question 'Which is hot\\?': .*{words}"):
+        read_questions(file)
+
+
 @pytest.mark.parametrize(
     "record, columns, words",
     [
@@ -125,6 +187,7 @@ def test_any_json_lines_with_a_map(tmp_path, record, columns):
         ({"question": "Why?", "answer": None}, None, "line 1 has no answer"),
         (WANTED | {"answer": "E"}, None, "has no answer .*'E'.*0 to 3"),
         (WANTED | {"choices": ["one"]}, None, "no 'choices'"),
+        (WANTED | {"choices": [None, None]}, None, "no 'choices'"),
     ],
 )
 def test_what_a_set_lacks_is_said(tmp_path, record, columns, words):

@@ -108,7 +108,7 @@ def evaluate(
             ``document`` (the id of the text that answers it, or null) where that is known.
         out: the folder for the figures; made if missing.
         length: tokens of context in which texts are read; by default 1,024, or what the
-            model takes.
+            model takes. Models are compared in one context only.
         trained_on: files of the documents that the models were trained on, so that what stood
             there is told from what did not.
         index: that ``retrieval.build`` wrote: every model is then also asked the questions with

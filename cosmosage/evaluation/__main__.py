@@ -1,8 +1,9 @@
 """``python -m cosmosage.evaluation MODEL... --corpus FILE --questions FILE --out DIR``."""
 
 import argparse
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from cosmosage.evaluation import compare, evaluate, name_models, statistics
 from cosmosage.evaluation.asking import ask, judge_asked
 from cosmosage.evaluation.choices import MEASURES
 from cosmosage.evaluation.judge import Judge, calibrate, read_graded
+from cosmosage.evaluation.passages import with_retrieval
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,12 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         if given.after:
             first_month(given.after)  # before anything is measured
-        margins = {name: float(value) for name, value in map(_pair, given.margin)}
+        margins = {
+            name: _margin(name, said) for name, said in _by_name(given.margin).items()
+        }
         models = _models(given.models)
         figures = evaluate(
             models,
             *(
-                {name: Path(path) for name, path in map(_pair, files)} or None
+                {name: Path(path) for name, path in _by_name(files).items()} or None
                 for files in (given.corpus, given.questions)
             ),
             given.out,
@@ -95,9 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             index=given.index,
         )
         print(table(figures))
-        base, *others = figures
-        for other in others:
-            found = compare(given.out, base, other, margins, given.after)
+        for found in _compared(list(models), figures, margins, given):
             print("\n" + comparison(found))
         if given.ask is not None:
             print("\n" + _asked(models, given))
@@ -107,13 +109,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _margin(name: str, said: str) -> float:
+    try:
+        margin = float(said)
+    except ValueError:
+        margin = math.nan
+    if not 0 < margin < math.inf:
+        raise ValueError(
+            f"the margin of {name} is {said!r}; it has to be a number above 0, as --margin {name}=1"
+        )
+    return margin
+
+
+def _compared(
+    models: Sequence[str],
+    figures: dict[str, dict[str, Any]],
+    margins: dict[str, float],
+    given: argparse.Namespace,
+) -> Iterator[dict[str, Any]]:
+    """Each further model against the first, and so again as both were asked with the corpus."""
+    base, *others = models
+    for other in others:
+        yield compare(given.out, base, other, margins, given.after)
+    for other in others if given.index else ():
+        pair = with_retrieval(base), with_retrieval(other)
+        asked = figures[pair[0]]["questions"]  # texts are read without it
+        own = {name: margin for name, margin in margins.items() if name in asked}
+        yield compare(given.out, *pair, own)
+
+
 def _asked(models: dict[str, str | Path], given: argparse.Namespace) -> str:
     """Have each set of questions answered in writing, and judged if there is a judge."""
     parts = []
     if given.judge:
         judge = Judge.at(given.judge)
         known = calibrate(judge, read_graded(given.graded))
-    for name, file in map(_pair, given.questions):
+    for name, file in _by_name(given.questions).items():
         out = given.out / name
         figures = ask(models, Path(file), out, given.index, given.ask)
         parts.append(f"{name}, answered in writing\n{asked_table(figures)}")
@@ -170,7 +201,20 @@ def _models(given: Sequence[str]) -> dict[str, str | Path]:
     """Models by the names that they were given, or by those of their folders."""
     if not any("=" in model for model in given):
         return name_models(given)
-    return name_models(dict(map(_pair, given)))
+    return name_models(_by_name(given))
+
+
+def _by_name(given: Sequence[str]) -> dict[str, str]:
+    """What was given by its name, of which no two are alike: one would be lost without a word."""
+    out: dict[str, str] = {}
+    for name, value in map(_pair, given):
+        if name in out:
+            raise ValueError(
+                f"{out[name]} and {value} both go by the name {name}; give each its own, as "
+                "NAME=..."
+            )
+        out[name] = value
+    return out
 
 
 def _pair(given: str) -> tuple[str, str]:
@@ -184,6 +228,8 @@ def table(figures: dict[str, dict[str, Any]]) -> str:
     rows = [["set", "model", "bits per byte", "n", "bytes"]]
     for name in next(iter(figures.values()))["texts"]:
         for model, record in figures.items():
+            if name not in record["texts"]:  # one that was only asked, with the corpus
+                continue
             figure = record["texts"][name]
             value = _with_interval(figure, "bits_per_byte")
             n, size = str(figure["n_documents"]), f"{figure['bytes']:,}"

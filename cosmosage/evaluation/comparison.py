@@ -233,8 +233,13 @@ def _alike(
         for name in (name for name in first[kind] if name in second[kind]):
             formats = first["number_format"], second["number_format"]
             prints = tuple(f[kind][name]["fingerprint"] for f in (first, second))
+            # by default as long as the model takes, which no fingerprint of a set tells
+            contexts = [f[kind][name].get("context") for f in (first, second)]
             if formats[0] != formats[1]:
                 unlike["number_format"] = formats
+            elif contexts[0] != contexts[1]:
+                one, other = (f"read in contexts of {n} tokens" for n in contexts)
+                unlike[f"the set {name}"] = one, other
             elif prints[0] != prints[1]:
                 unlike[f"the set {name}"] = prints
             else:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cosmosage.corpus.contamination import RUN, Index, question
+from cosmosage.corpus.sides import stem
 from cosmosage.corpus.words import run_hashes, word_hashes
 from cosmosage.documents import Document, read_documents
 
@@ -36,7 +37,9 @@ def marks(
         Of a text ``seen``: the share of its words in runs of ``RUN`` that were trained on. Of a
         question ``tainted``: whether it stood there, as ``corpus.contamination`` finds it; and,
         where it names the document that answers it (or none), ``group``: ``contained`` in the
-        training, ``withheld`` from it, or ``not_answered`` by any document.
+        training (in any version, or as pairs that were written from it), ``withheld`` from it, or
+        ``not_answered`` by any document. An id with a typing error counts as ``withheld``: nobody
+        can tell it from that of a document that was never collected.
 
     Raises:
         FileNotFoundError: a file is not there.
@@ -70,6 +73,8 @@ class _Texts:
 
     def meet(self, document: Document) -> None:
         """Look for the runs in a document."""
+        if not len(self.sought):  # no text is as long as a run
+            return
         there = _runs(document.text)
         at = np.searchsorted(self.sought, there).clip(max=len(self.sought) - 1)
         self.met[at[self.sought[at] == there]] = True
@@ -98,7 +103,7 @@ class _Questions:
 
     def meet(self, document: Document) -> None:
         """Look for the questions in a document."""
-        self.documents.add(document.id)
+        self.documents.add(stem(document.id))
         for *_, number in self.index.overlaps(document.text):
             self.held.add(self.index.asked[number].name)
 
@@ -109,11 +114,11 @@ class _Questions:
             mark = out[record["id"]] = {"tainted": record["id"] in self.held}
             if "document" in record:
                 document = record["document"]
-                mark["group"] = (
-                    "not_answered"
-                    if not document
-                    else "contained" if document in self.documents else "withheld"
-                )
+                if not document:
+                    mark["group"] = "not_answered"
+                else:
+                    held = stem(document) in self.documents
+                    mark["group"] = "contained" if held else "withheld"
         return out
 
 

@@ -50,8 +50,8 @@ def read_questions(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no questions, no column for the question or its answer, or a question without
-            one.
+        ValueError: no questions, no column for the question or its answer, a question without
+            one, or one that can be understood in two ways.
     """
     if unknown := sorted(set(columns or {}) - set(FIELDS)):
         raise ValueError(
@@ -144,16 +144,15 @@ def _question(
     }
     if "document" in out and names["document"] not in record:
         del out["document"]
-    choices = out.pop("choices", None)
-    if isinstance(choices, Mapping):  # a column of texts beside one of letters
-        choices = choices.get("text")
-    if isinstance(choices, str):
-        choices = _split(choices)
-    if choices is not None and len(choices):
-        out["choices"] = [
-            str(choice).strip() for choice in choices if choice is not None
-        ]
-        out["answer"] = _place(out.get("answer"), out["choices"])
+    offered = _offered(out.pop("choices", None), names.get("choices"))
+    if offered:
+        choices, labels = offered
+        try:
+            answer = _place(out.get("answer"), choices, labels)
+        except ValueError as error:
+            text = str(out.get("question"))[:60]
+            raise ValueError(f"question {text!r}: {error}") from None
+        out |= {"choices": choices, "answer": answer}
         out.pop("gold", None)
     else:
         answer = out.pop("answer", None)
@@ -161,32 +160,85 @@ def _question(
     return out
 
 
-def _split(options: str) -> list[str]:
-    """Choices that stand in one cell, each behind its letter."""
+def _offered(
+    choices: Any, columns: str | Sequence[str] | None
+) -> tuple[list[str], list[str]] | None:
+    """What a question lets one choose from, and the labels of that in small letters, if any."""
+    labels: Any = None
+    if isinstance(choices, Mapping):  # a column of texts beside one of letters
+        choices, labels = choices.get("text"), choices.get("label")
+    if isinstance(choices, str):
+        choices, labels = _split(choices)
+    elif isinstance(columns, list):
+        small = [str(column).strip().upper() for column in columns]
+        labels = small if small == list(LETTERS[: len(small)]) else None
+    if choices is None or len(choices) == 0:
+        return None
+    there = [place for place, choice in enumerate(choices) if choice is not None]
+    labels = list(labels) if isinstance(labels, Iterable) else []
+    if len(labels) != len(choices):
+        labels = []
+    return (
+        [str(choices[place]).strip() for place in there],
+        [str(labels[place]).strip(" ().").casefold() for place in there if labels],
+    )
+
+
+def _split(options: str) -> tuple[list[str], list[str] | None]:
+    """Choices that stand in one cell, each behind its letter, and those letters if there are."""
     parts = _OPTION.split(options)
     texts = [text.strip(" \n;,，") for text in parts[2::2]]
     letters = parts[1::2]
     if letters == list(LETTERS[: len(letters)]) and len(letters) > 1:
-        return texts
-    return [line.strip() for line in options.splitlines() if line.strip()]
+        return texts, letters
+    return [line.strip() for line in options.splitlines() if line.strip()], None
 
 
-def _place(answer: Any, choices: Sequence[str]) -> Any:
-    """The number of the right choice, which may be told by number, letter or in words."""
+def _place(answer: Any, choices: Sequence[str], labels: Sequence[str]) -> Any:
+    """The number of the right choice, which may be told by label, number, letter or in words.
+
+    Args:
+        answer: as the set has it.
+        choices: the words of each.
+        labels: of each, in small letters; none where the set has none.
+
+    Raises:
+        ValueError: what is said can be understood in two ways.
+    """
     if (
         isinstance(answer, Sequence)
         and not isinstance(answer, str)
         and len(answer) == 1
     ):
         answer = answer[0]
+    if isinstance(answer, bool) or not isinstance(answer, (int, str)):
+        return answer
+    told = str(answer).strip()
+    bare = told.strip("().").casefold()
+    number = int(bare) if bare.isdecimal() else None
+    if bare in labels or (number is not None and any(map(str.isdecimal, labels))):
+        if labels.count(bare) != 1:  # a number is one of their own kind or none
+            raise ValueError(
+                f"the answer {told!r} does not name one of the labels {', '.join(labels)}"
+            )
+        return labels.index(bare)
     if not isinstance(answer, str):
         return answer
-    bare = answer.strip().strip("().")
-    if len(bare) == 1 and bare.upper() in LETTERS[: len(choices)]:
-        return LETTERS.index(bare.upper())
-    if bare.isdecimal() and bare not in choices:
-        return int(bare)
-    return choices.index(answer.strip()) if answer.strip() in choices else answer
+    meant = {place for place, choice in enumerate(choices) if choice == told}
+    letters = LETTERS[: len(choices)].casefold()
+    if len(bare) == 1 and bare in letters:
+        meant.add(letters.index(bare))
+    elif number is not None and number < len(choices):
+        meant.add(number)
+    if len(meant) > 1:
+        which = " and ".join(str(place) for place in sorted(meant))
+        raise ValueError(
+            f"the answer {told!r} may mean the choices {which}, counted from 0, as their letter, "
+            "number or words; give the number, and no text, in 'answer'"
+        )
+    if meant:
+        return meant.pop()
+    return answer if number is None else number
 
 
 def question_records(questions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

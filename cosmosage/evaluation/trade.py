@@ -96,19 +96,32 @@ def trade(
 def choose(points: Sequence[dict[str, Any]], margin: float) -> dict[str, Any]:
     """The model that learnt most of those that lost no more than a margin.
 
+    A model counts as having learnt, or as within the margin, if its interval says so, so luck on
+    few texts chooses none.
+
     Args:
         points: as ``trade`` gives them.
-        margin: set before: what may be lost, in per cent of the base's bits per byte. A model
-            counts as within it if its interval is, so luck on few texts chooses none.
+        margin: set before: what may be lost, in per cent of the base's bits per byte.
 
     Returns:
-        Its point; where no model is within, that of the one that lost least.
+        Its point, and ``within``: whether it is within the margin. Where no model that learnt is,
+        that of the one that lost least, with False. Where none learnt, a point at zero of the
+        name ``base``, without a ``path``: it is best to leave the model as it was.
     """
-    within = [
-        point
+    learnt = [
+        point | {"within": _below(point["forgotten_interval"], margin)}
         for point in points
-        if point["forgotten_interval"] and point["forgotten_interval"][1] < margin
+        if _below(point["learned_interval"], 0)
     ]
-    if not within:
-        return min(points, key=lambda point: point["forgotten"])
-    return min(within, key=lambda point: point["learned"])
+    if within := [point for point in learnt if point["within"]]:
+        return min(within, key=lambda point: point["learned"])
+    if learnt:
+        return min(learnt, key=lambda point: point["forgotten"])
+    still = {"learned": 0.0, "learned_interval": [0.0, 0.0]}
+    still |= {"forgotten": 0.0, "forgotten_interval": [0.0, 0.0]}
+    return {"series": "", "name": "base", "path": None, **still, "within": True}
+
+
+def _below(interval: Sequence[float] | None, bound: float) -> bool:
+    """Whether an interval, if there is one, ends before a bound."""
+    return bool(interval) and interval[1] < bound
