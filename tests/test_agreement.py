@@ -70,3 +70,46 @@ def test_silence():
     assert abstains("The answer is:") and abstains("Answer to this question is ...")
     assert not abstains("The density is not negative.") and not abstains("No.")
     assert not abstains("The answer is 4.")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "No answer",
+        "I have no idea",
+        "Unknown.",
+        "The answer is: unknown",
+        "n/a",
+        "N.A.",
+        "Not enough information",
+        "There is not enough information to say.",
+        "The text does not provide this",
+        "The excerpts don't mention it",
+        "I do not have that information",
+        "I can't be sure",
+        "At z = 1060 the size is not known.",
+        "I do not know whether it is 147 Mpc",
+        "I don't know, but I can look it up.",
+        "The passages give some reasons, but the cause is unknown",
+    ],
+)
+def test_an_answer_that_gives_none(answer):
+    assert abstains(answer)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The nature of dark matter is unknown, but its density parameter is 0.27",
+        "Its density parameter is 0.27; its nature is unknown.",
+        "It is not known exactly; 147 Mpc",
+        "I do not know, 147 Mpc",
+        "I am not sure, but the baryons",
+        "The passages do not say so. However, the baryons decouple later.",
+        "An unknown particle",
+        "It loses no information",
+        "None",
+    ],
+)
+def test_an_answer_that_goes_on_gives_one(answer):
+    assert not abstains(answer)

@@ -19,11 +19,26 @@ ALIKE = 0.5
 
 _ABSTAINS = re.compile(
     r"\b(?:i|we) (?:do not|don't|cannot|can't|am not able to|are not able to) "
-    r"(?:know|say|answer|tell|determine)|\bi am not sure|\bi'm not sure|\bnot in my corpus"
-    r"|\b(?:passages?|texts?|sources?) (?:do|does) not (?:hold|contain|say|answer|mention|give)"
-    r"|\bcannot be (?:answered|determined|known)|\b(?:is|are) (?:not known|unknown)\b",
+    r"(?:know|say|answer|tell|determine|be sure|have (?:that|this|the|any|enough|such)\b)"
+    r"|\bi(?: am|'m) (?:not sure|not certain|unsure)|\bhave no idea|\bnot in my corpus"
+    r"|\b(?:passages?|texts?|sources?|excerpts?|context|documents?) (?:do|does)(?: not|n't) "
+    r"(?:hold|contain|say|answer|mention|give|provide|include|specify|state|tell)"
+    r"|\b(?:cannot|can't) be (?:answered|determined|known)|\b(?:is|are) (?:not known|unknown)\b"
+    r"|\b(?:not enough|insufficient) (?:information|context)|\bthere is no information\b"
+    r"|\bno information (?:is )?(?:given|available|provided)",
     re.IGNORECASE,
 )
+_BARE = re.compile(
+    r"\W*(?:(?:the\s+)?answer(?:\s+is)?\W+)?(?:no answer|no idea|unknown|n\W?a"
+    r"|not (?:known|given|stated|available|applicable|specified|provided|mentioned))\W*",
+    re.IGNORECASE,
+)
+"""What gives no answer where it stands alone, and may be part of one elsewhere."""
+_BREAK = re.compile(
+    r"(?<=[.;:!?])\s+|\n|,?\s*\b(but|though|although|however)\b,?\s*", re.IGNORECASE
+)
+_OFFER = re.compile(r"(?:i|we|you) (?:can|could|will|would|may)\b", re.IGNORECASE)
+"""Behind a "but" no answer: "but I can look it up"."""
 _ANNOUNCED = re.compile(
     r"\W*(?:(?:the|an|my)\s+)?(?:answer|response)(?:\s+to\s+(?:the|this)\s+question)?"
     r"(?:\s+is)?\W*",
@@ -33,12 +48,31 @@ _ANNOUNCED = re.compile(
 
 
 def abstains(answer: str) -> bool:
-    """Whether an answer says that it gives none; one without words is none either."""
-    return (
-        not re.search(r"\w", answer)
-        or _ANNOUNCED.fullmatch(answer) is not None
-        or _ABSTAINS.search(answer.replace("’", "'")) is not None
+    """Whether an answer says that it gives none; one without words is none either.
+
+    One that says so and yet goes on with a number ("It is not known exactly; 147 Mpc") or a "but"
+    ("I am not sure, but the baryons") is an answer.
+    """
+    if not re.search(r"\w", answer) or _ANNOUNCED.fullmatch(answer):
+        return True
+    plain = answer.replace("’", "'")
+    return _BARE.fullmatch(plain) is not None or (
+        _ABSTAINS.search(plain) is not None and not _goes_on(plain)
     )
+
+
+def _goes_on(answer: str) -> bool:
+    """Whether a text that gives no answer at one place gives one at another."""
+    clauses = _BREAK.split(answer)
+    for joint, clause in zip([None, *clauses[1::2]], clauses[::2]):
+        silent = _ABSTAINS.search(clause)
+        if joint and clause.strip(" .") and not (silent or _OFFER.match(clause)):
+            return True
+        # "I do not know whether it is 147 Mpc" gives none, "I do not know, 147 Mpc" does
+        told = clause[silent.end() :].partition(", ")[2] if silent else clause
+        if any(quantities(told)):
+            return True
+    return False
 
 
 def same_meaning(question: str, one: str, other: str) -> bool:

@@ -39,7 +39,7 @@ the answer begun or not) this one brought the base model of 135 million weights 
 answers: 14 of 49, with excerpts of the corpus before each question; the others to 9 to 13."""
 _AT_ONCE = 16  # questions that are answered together
 _FORMAT = (
-    3  # raise it when a line's fields change, or what is right: it is then asked anew
+    4  # raise it when a line's fields change, or what is right: it is then asked anew
 )
 
 
