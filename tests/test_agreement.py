@@ -40,6 +40,24 @@ SOUND = "Why do the baryons decouple later than the photons?"
         (SOUND, "Photons outnumber protons", "The photon outnumbers a proton", True),
         (SOUND, "I do not know.", "The passages do not hold the answer.", True),
         (SOUND, "I do not know.", "Helium stays ionised.", False),
+        # whoever denies, or says the opposite, says something else
+        (
+            SOUND,
+            "Dark energy drives the expansion",
+            "Dark energy does not drive the expansion",
+            False,
+        ),
+        (SOUND, "It couldn’t cool", "It could cool", False),
+        (SOUND, "No, it is not cold", "It is not cold", True),
+        (SOUND, "Not only baryons cool", "Baryons cool", True),
+        (SOUND, "The curvature is positive", "The curvature is negative", False),
+        (SOUND, "It increases with time", "It decreases with time", False),
+        (SOUND, "The gas is hotter inside", "The gas is hotter outside", False),
+        (SOUND, "Helium forms before stars", "Helium forms after stars", False),
+        (AGE, "It grew by 5 Mpc", "It shrank by 5 Mpc", False),
+        (SOUND, "From early to late times it grows", "Late and early it grows", True),
+        # the order of words is not looked at
+        (SOUND, "Galaxies form before clusters", "Clusters form before galaxies", True),
     ],
 )
 def test_meaning(question, one, other, same):

@@ -4,7 +4,7 @@ An answer that a model knows comes back in other words; one that it makes up com
 another content (Farquhar et al., Nature 630, 625, 2024, who ask a second model which answers mean
 the same). Here numbers of one kind decide where both answers give some, and otherwise the words
 that they have beyond the question: that needs no second model, and takes a paraphrase without a
-word in common for a difference.
+word in common for a difference. Answers of which one denies, or says the opposite word, differ.
 """
 
 import re
@@ -39,6 +39,30 @@ _BREAK = re.compile(
 )
 _OFFER = re.compile(r"(?:i|we|you) (?:can|could|will|would|may)\b", re.IGNORECASE)
 """Behind a "but" no answer: "but I can look it up"."""
+_DENIES = r"(?:\b(?:not(?! only\b)|cannot|no|never|neither|without)\b|n't\b)"
+"""No "nor", which another word of these always goes before."""
+_OPPOSITES = [
+    tuple(re.compile(rf"\b(?:{side})\b", re.IGNORECASE) for side in pair)
+    for pair in (
+        (r"positive\w*", r"negative\w*"),
+        (r"increas\w*|grow\w*|grew", r"decreas\w*|shrink\w*|shrank"),
+        (r"ris(?:es?|ing)|rose", r"falls?|falling|fell"),
+        (r"expan[ds]\w*", r"contract\w*|shrink\w*"),
+        (r"accelerat\w*", r"decelerat\w*"),
+        (r"attract\w*", r"repel\w*|repuls\w*"),
+        (r"before", r"after"),
+        (r"earl(?:y|ier|iest)", r"late(?:r|st)?"),
+        (r"above", r"below"),
+        (r"inside|inward\w*", r"outside|outward\w*"),
+        (r"more", r"less|fewer"),
+        (r"large(?:r|st)?|bigger|greater", r"small(?:er|est)?"),
+        (r"high(?:er|est)?", r"low(?:er|est)?"),
+        (r"hot(?:ter|test)?|warmer", r"cold(?:er|est)?|cooler"),
+        (r"faster", r"slower"),
+        (r"red(?:der|shift\w*)?", r"blue(?:r|shift\w*)?"),
+        (r"open", r"closed"),
+    )
+]
 _ANNOUNCED = re.compile(
     r"\W*(?:(?:the|an|my)\s+)?(?:answer|response)(?:\s+to\s+(?:the|this)\s+question)?"
     r"(?:\s+is)?\W*",
@@ -79,10 +103,17 @@ def same_meaning(question: str, one: str, other: str) -> bool:
     """Whether two answers to a question say the same, as far as numbers and words tell.
 
     Numbers of the question's do not count. Those with a unit are compared with those of the same
-    physical kind; where there are none, those without a unit with one another.
+    physical kind; where there are none, those without a unit with one another. Answers of which
+    one denies and the other does not, or one holds a word and the other its opposite, differ.
+
+    The order of words tells nothing: "galaxies form before clusters" and "clusters form before
+    galaxies" pass for the same, and "after" with both turned round, or "not positive" beside
+    "negative", for something else.
     """
     if abstains(one) or abstains(other):
         return abstains(one) and abstains(other)
+    if _denies(one) is not _denies(other) or _opposite(one, other):
+        return False
     first, second = (beyond(question, text) for text in (one, other))
     for bare in (False, True):
         mine = _shared(first, second, bare)
@@ -95,6 +126,22 @@ def same_meaning(question: str, one: str, other: str) -> bool:
         first, second = list(quantities(one)), list(quantities(other))
         return _covers(first, second) and _covers(second, first)
     return 2 * len(told[0] & told[1]) / (len(told[0]) + len(told[1])) >= ALIKE
+
+
+def _denies(text: str) -> bool:
+    """Whether a text holds an odd number of negations; "No, it is not" says no once."""
+    plain = text.replace("’", "'")
+    plain = re.sub(rf"^\W*no\b(?=.*{_DENIES})", "", plain, flags=re.I | re.S)
+    return len(re.findall(_DENIES, plain, re.IGNORECASE)) % 2 == 1
+
+
+def _opposite(one: str, other: str) -> bool:
+    """Whether one text holds a word and the other its opposite; who holds both takes no side."""
+    for pair in _OPPOSITES:
+        mine, yours = ([bool(s.search(text)) for s in pair] for text in (one, other))
+        if sum(mine) == sum(yours) == 1 and mine != yours:
+            return True
+    return False
 
 
 def _shared(some: list[Quantity], others: list[Quantity], bare: bool) -> list[Quantity]:
