@@ -135,7 +135,8 @@ def test_the_figures_as_counted_by_hand():
         ]
     )
     assert figures["n"] == 3 and figures["right"] == pytest.approx(1 / 3)
-    assert figures["numeric"] == [1, 3]
+    assert figures["numeric"] == [1, 3] and figures["words"] == [0, 0]
+    assert figures["exact"] == [0, 3]
     assert figures["abstained"] == [1, 3] and figures["unanswerable"] == [1, 2]
     assert figures["agreement"] == pytest.approx((1 + 1 / 3 + 1 / 3) / 3)
     assert figures["auroc"] == 1.0
@@ -158,6 +159,20 @@ def test_a_number_decides_what_is_right_where_there_is_one(gold, said, right):
     line = line_of(gold, said, said, said)
     assert line["right"] is line["agreed_right"] is right
     assert line["numeric"] in (right, None)
+
+
+def test_numbers_words_and_what_is_the_same_to_the_letter_are_counted_apart():
+    figures = asking.summarise_asked(
+        [
+            line_of("10 Mpc", "10 Mpc."),
+            line_of("10 Mpc", "1 Mpc"),
+            line_of("The baryons", "baryons"),
+            line_of("The baryons", "baryons decoupled"),
+            line_of("The baryons", "not the baryons"),
+        ]
+    )
+    assert figures["numeric"] == [1, 2] and figures["words"] == [2, 3]
+    assert figures["exact"] == [2, 5]
 
 
 def test_where_nothing_can_be_told_apart_there_is_no_area():

@@ -79,7 +79,7 @@ def asked(count=60):
         for name, chance in chances.items():
             right = bool(random.random() < chance)
             told = {"gold": "x", "right": right, "overlap": 0.5, "numeric": None}
-            told["abstained"] = False
+            told |= {"abstained": False, "exact": False}
             if name != "asked once":
                 told |= {"agreement": sure, "agreed_right": right}
             lines[name].append(told)

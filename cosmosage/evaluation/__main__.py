@@ -138,16 +138,15 @@ def _asked(models: dict[str, str | Path], given: argparse.Namespace) -> str:
 
 def asked_table(figures: dict[str, dict[str, Any]]) -> str:
     """What models wrote, side by side."""
-    rows = [
-        "model right overlap numbers abstained unanswerable agreement AUROC n".split()
-    ]
+    heads = "model right overlap exact numbers words abstained unanswerable"
+    rows = [[*heads.split(), "agreement", "AUROC", "n"]]
     for name, figure in figures.items():
         rows.append(
             [name]
             + [_with_interval(figure, key) for key in ("right", "overlap")]
             + [
                 " of ".join(map(str, figure[key])) if key in figure else "-"
-                for key in ("numeric", "abstained", "unanswerable")
+                for key in ("exact", "numeric", "words", "abstained", "unanswerable")
             ]
             + [f"{figure['agreement']:.2f}" if "agreement" in figure else "-"]
             + [

@@ -193,8 +193,9 @@ def summarise_asked(given: list[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         Of questions that have an answer ``n``, ``right`` (a share) with ``right_interval``
-        (Wilson, 95 %), ``overlap`` and ``overlap_interval`` (mean F1; Student), ``numeric``
-        ([right, n] of those whose answer is a number), ``abstained`` ([count, n]); of those
+        (Wilson, 95 %), ``overlap`` and ``overlap_interval`` (mean F1; Student), ``exact``
+        ([count, n]), ``numeric`` and ``words`` ([right, n] of those whose answer is a number, or
+        is not), ``abstained`` ([count, n]): all of the plain answer; of those
         without, ``unanswerable``: [abstained, n]; with samples ``agreement`` (mean),
         ``auroc`` of agreement against right and wrong with ``auroc_interval`` (null where all are
         right, or wrong), ``risk_coverage`` and ``reliability`` (see ``confidence``).
@@ -210,13 +211,16 @@ def summarise_asked(given: list[dict[str, Any]]) -> dict[str, Any]:
         return out
     right = sum(line["right"] for line in there)
     numbers = [line["numeric"] for line in there if line["numeric"] is not None]
+    words = [line["right"] for line in there if line["numeric"] is None]
     overlaps = [line["overlap"] for line in there]
     out |= {
         "right": right / len(there),
         "right_interval": list(statistics.wilson(right, len(there))),
         "overlap": float(np.mean(overlaps)),
         "overlap_interval": statistics.mean_interval(overlaps),
+        "exact": [sum(line["exact"] for line in there), len(there)],
         "numeric": [sum(numbers), len(numbers)],
+        "words": [sum(words), len(words)],
     }
     if all("agreement" in line for line in there):
         sure = [line["agreement"] for line in there]
