@@ -388,6 +388,7 @@ _COUNTED = {
     "word for word": "exact",
     "gave no answer": "abstained",
     "gave none where there is none": "unanswerable",
+    "answered by chance": "answered",
 }
 
 

@@ -2,13 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 from tiny import tiny_model
 
 from cosmosage import models, retrieval
+from cosmosage.assistant import NOT_FOUND
 from cosmosage.documents import Document, write_jsonl
 from cosmosage.evaluation import asking, judge
-from cosmosage.evaluation.__main__ import main
+from cosmosage.evaluation.__main__ import asked_table, main
 from cosmosage.evaluation.asking import ask
 
 QUESTIONS = [
@@ -173,6 +175,28 @@ def test_numbers_words_and_what_is_the_same_to_the_letter_are_counted_apart():
     )
     assert figures["numeric"] == [1, 2] and figures["words"] == [2, 3]
     assert figures["exact"] == [2, 5]
+
+
+def test_silence_makes_no_model_look_as_if_it_knew():
+    random = np.random.default_rng(1)
+    line = line_of("10 Mpc", "1 Mpc")
+    guessed = [
+        line | {"agreement": random.choice([0.3, 0.5, 0.7]), "agreed_right": n % 2 == 0}
+        for n in range(30)
+    ]
+    silent = line_of("10 Mpc", NOT_FOUND, NOT_FOUND, NOT_FOUND)
+    assert silent["agreement"] == 0
+    alone = asking.summarise_asked(guessed)
+    beside = asking.summarise_asked(guessed + [silent] * 30)
+    for key in ("auroc", "auroc_interval", "reliability", "agreed_right"):
+        assert beside[key] == alone[key]
+    assert beside["answered"] == [30, 60] and beside["agreed_right"] == [15, 30]
+    last = beside["risk_coverage"][-1]
+    assert (last["coverage"], last["risk"], last["n"]) == (0.5, 0.5, 30)
+    assert "30 of 60" in asked_table({"tiny": beside})
+    nothing = asking.summarise_asked([silent] * 3)
+    assert nothing["auroc"] is None and nothing["risk_coverage"] == []
+    assert nothing["answered"] == [0, 3] and nothing["reliability"]["bins"] == []
 
 
 def test_where_nothing_can_be_told_apart_there_is_no_area():

@@ -35,11 +35,15 @@ def test_nothing_to_tell_apart():
 
 
 def test_risk_by_coverage_as_counted_by_hand():
-    curve = confidence.risk_coverage([0.9, 0.8, 0.8, 0.1], [True, True, False, False])
+    told, right = [0.9, 0.8, 0.8, 0.1], [True, True, False, False]
+    curve = confidence.risk_coverage(told, right, 4)
     assert [line["n"] for line in curve] == [1, 3, 4]
     assert [line["coverage"] for line in curve] == [0.25, 0.75, 1.0]
     assert [line["risk"] for line in curve] == pytest.approx([0, 1 / 3, 1 / 2])
     assert [line["confidence"] for line in curve] == [0.9, 0.8, 0.1]
+    some = confidence.risk_coverage(told, right, 8)
+    assert [line["coverage"] for line in some] == [0.125, 0.375, 0.5]
+    assert [line["risk"] for line in some] == [line["risk"] for line in curve]
 
 
 def test_reliability_of_told_and_of_flattered_probabilities():

@@ -247,7 +247,7 @@ def test_what_was_written_is_shown_with_what_agreement_tells():
     (row,) = views.asked({"tuned": summarise_asked(given)}).to_dict("records")
     assert row["n"] == 8 and row["right"].startswith("0.500 (")
     assert row["right numbers"] == "3 of 6" and row["right words"] == "1 of 2"
-    assert row["word for word"] == "1 of 8"
+    assert row["word for word"] == "1 of 8" and row["answered by chance"] == "7 of 8"
     assert row["gave none where there is none"] == "0 of 0"
     told = row["does agreement tell right from wrong?"]
     assert "not distinguishable" in told and "\n" not in told

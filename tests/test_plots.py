@@ -70,9 +70,10 @@ def trained(folder, patience=None, sources=("arxiv", "books")):
 
 
 def asked(count=60):
-    """Figures of a model that knows what it knows, one that doesn't, and two without a measure."""
+    """Figures of a model that knows what it knows, one that doesn't, and three without a measure."""
     random = np.random.default_rng(3)
     lines = {name: [] for name in ("knows", "does not", "all wrong", "asked once")}
+    lines["silent"] = []
     for _ in range(count):
         sure = random.choice([0.2, 0.4, 0.6, 0.8, 1.0])
         chances = {"knows": sure, "does not": 0.5, "all wrong": 0.0, "asked once": 0.5}
@@ -83,6 +84,7 @@ def asked(count=60):
             if name != "asked once":
                 told |= {"agreement": sure, "agreed_right": right}
             lines[name].append(told)
+        lines["silent"].append(told | {"agreement": 0.0, "agreed_right": False})
     return {name: summarise_asked(some) for name, some in lines.items()}
 
 
@@ -230,6 +232,8 @@ def test_reliability_has_the_counts_and_intervals_of_each_bin():
     assert [text.get_text() for text in ax[0].texts] == [str(b["n"]) for b in bins]
     assert list(ax[0].lines[0].get_xydata().ravel()) == [0, 0, 1, 1]  # the diagonal
     assert not ax[3].lines and "asked again" in ax[3].get_title()
+    assert "60 of 60 answered, calibration" in ax[0].get_title()
+    assert not ax[4].lines and ax[4].get_title() == "silent\n0 of 60 answered"
 
 
 def test_risk_falls_with_coverage_and_says_what_it_cannot_tell():
@@ -243,6 +247,8 @@ def test_risk_falls_with_coverage_and_says_what_it_cannot_tell():
     assert "not distinguishable from .5" in told[1][0]
     assert "no AUROC: all answers are wrong" in told[2][0]
     assert "not measured" in told[3][0]
+    assert told[0][1].startswith("60 of 60 answered: 0.")
+    assert told[4] == ["no AUROC: 0 of 60 answered"]
     curve, level = ax[0].lines
     risks = knows["risk_coverage"]
     assert list(curve.get_ydata()) == [each["risk"] for each in risks]
@@ -258,7 +264,7 @@ def sum_right(figure):
 
 
 def test_an_auroc_below_chance_is_not_called_a_gain():
-    figure = {"auroc": 0.3, "auroc_interval": [0.2, 0.4], "risk_coverage": []}
+    figure = {"auroc": 0.3, "auroc_interval": [0.2, 0.4], "risk_coverage": [{}]}
     assert "worse than chance" in plots.discrimination(figure)
 
 

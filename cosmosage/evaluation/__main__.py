@@ -138,15 +138,16 @@ def _asked(models: dict[str, str | Path], given: argparse.Namespace) -> str:
 
 def asked_table(figures: dict[str, dict[str, Any]]) -> str:
     """What models wrote, side by side."""
-    heads = "model right overlap exact numbers words abstained unanswerable"
-    rows = [[*heads.split(), "agreement", "AUROC", "n"]]
+    heads = "model right overlap exact numbers words abstained unanswerable".split()
+    counts = "exact numeric words abstained unanswerable answered".split()
+    rows = [[*heads, "answered by chance", "agreement", "AUROC", "n"]]
     for name, figure in figures.items():
         rows.append(
             [name]
             + [_with_interval(figure, key) for key in ("right", "overlap")]
             + [
                 " of ".join(map(str, figure[key])) if key in figure else "-"
-                for key in ("exact", "numeric", "words", "abstained", "unanswerable")
+                for key in counts
             ]
             + [f"{figure['agreement']:.2f}" if "agreement" in figure else "-"]
             + [

@@ -196,9 +196,13 @@ def summarise_asked(given: list[dict[str, Any]]) -> dict[str, Any]:
         (Wilson, 95 %), ``overlap`` and ``overlap_interval`` (mean F1; Student), ``exact``
         ([count, n]), ``numeric`` and ``words`` ([right, n] of those whose answer is a number, or
         is not), ``abstained`` ([count, n]): all of the plain answer; of those
-        without, ``unanswerable``: [abstained, n]; with samples ``agreement`` (mean),
-        ``auroc`` of agreement against right and wrong with ``auroc_interval`` (null where all are
-        right, or wrong), ``risk_coverage`` and ``reliability`` (see ``confidence``).
+        without, ``unanswerable``: [abstained, n]; with samples ``agreement`` (mean) and, of the
+        answer that most of them agree on, ``answered`` ([count, n]: at least one sample said
+        something), ``agreed_right`` ([right, answered]), ``auroc`` of agreement against right and
+        wrong with ``auroc_interval`` (null where all are right, or wrong), ``risk_coverage`` and
+        ``reliability`` (see ``confidence``). To say nothing is neither sure nor unsure: questions
+        without an answer are left out of these, for silence that counts as wrong and unsure would
+        make any model look as if it knew; of the coverage they are a part that is never reached.
     """
     there = [line for line in given if line["gold"] is not None]
     none = [line for line in given if line["gold"] is None]
@@ -223,14 +227,17 @@ def summarise_asked(given: list[dict[str, Any]]) -> dict[str, Any]:
         "words": [sum(words), len(words)],
     }
     if all("agreement" in line for line in there):
-        sure = [line["agreement"] for line in there]
-        truth = [line["agreed_right"] for line in there]
+        told = [line for line in there if line["agreement"] > 0]
+        sure = [line["agreement"] for line in told]
+        truth = [line["agreed_right"] for line in told]
         area, edges = auroc(sure, truth) or (None, None)
         out |= {
-            "agreement": float(np.mean(sure)),
+            "agreement": float(np.mean([line["agreement"] for line in there])),
+            "answered": [len(told), len(there)],
+            "agreed_right": [sum(truth), len(told)],
             "auroc": area,
             "auroc_interval": edges,
-            "risk_coverage": risk_coverage(sure, truth),
+            "risk_coverage": risk_coverage(sure, truth, len(there)),
             "reliability": reliability(sure, truth),
         }
     return out

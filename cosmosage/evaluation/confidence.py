@@ -28,11 +28,12 @@ def auroc(
 
     Returns:
         The area and its 95 % interval by DeLong's variance (Biometrics 44, 837, 1988), cut at 0
-        and 1; None where all answers are right, or all wrong, for nothing can be told apart.
+        and 1; None where all answers are right, or all wrong, for nothing can be told apart, and
+        where there are none.
     """
     scores, truth = np.asarray(confidences, float), np.asarray(right, bool)
     hits, misses = scores[truth], scores[~truth]
-    if truth.all() or not truth.any():
+    if truth.all() or not truth.any():  # of no answers both
         return None
     # of each answer, the share of the other kind that it stands on the right side of
     ranks = rankdata(scores)
@@ -50,12 +51,17 @@ def _variance(values: np.ndarray) -> float:
 
 
 def risk_coverage(
-    confidences: Sequence[float], right: Sequence[bool]
+    confidences: Sequence[float], right: Sequence[bool], questions: int
 ) -> list[dict[str, Any]]:
     """What share of answers is wrong if only the surest are given (El-Yaniv & Wiener, JMLR 11,
     1605, 2010).
 
     Answers of equal confidence are given together or not at all.
+
+    Args:
+        confidences: of each answer.
+        right: whether each is.
+        questions: that were asked; where some got no answer the coverage ends below 1.
 
     Returns:
         By rising coverage: ``confidence``, the least that is given; ``coverage``; ``risk`` and
@@ -69,7 +75,7 @@ def risk_coverage(
         out.append(
             {
                 "confidence": float(least),
-                "coverage": n / len(scores),
+                "coverage": n / questions,
                 "risk": wrong / n,
                 "interval": list(statistics.wilson(wrong, n)),
                 "n": n,
@@ -93,8 +99,11 @@ def reliability(
     Returns:
         ``bins``, each with the means ``probability`` and ``right``, the latter's ``interval``
         (Wilson, 95 %) and ``n``; ``error``: the mean distance of the two, by answers (expected
-        calibration error, Naeini et al. 2015), which is above 0 by chance alone.
+        calibration error, Naeini et al. 2015), which is above 0 by chance alone; of no answers no
+        bins, and null.
     """
+    if len(right) == 0:
+        return {"bins": [], "error": None}
     told, truth = np.asarray(probabilities, float), np.asarray(right, bool)
     edges = np.unique(np.quantile(told, np.linspace(0, 1, bins + 1)[1:-1]))
     places = np.searchsorted(edges, told, side="right")

@@ -219,7 +219,7 @@ def reliability(
     """Whether answers that agree in 80 % of the times are right in 80 %: a panel a model.
 
     On the diagonal agreement is a probability; below it a model is surer than it should be. Bars
-    are Wilson's 95 % intervals.
+    are Wilson's 95 % intervals. Questions to which nothing was said are left out.
 
     Args:
         asked: what ``asking.ask`` gave.
@@ -235,6 +235,10 @@ def reliability(
         )
         if "reliability" not in figure:
             part.set_title(f"{name}\n{_UNASKED}", fontsize=9)
+            continue
+        given = _answered(figure)
+        if not figure["reliability"]["bins"]:
+            part.set_title(f"{name}\n{given}", fontsize=9)
             continue
         part.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls="--")
         bins = figure["reliability"]["bins"]
@@ -260,9 +264,15 @@ def reliability(
                 fontsize=8,
             )
         error = figure["reliability"]["error"]
-        part.set_title(f"{name}\ncalibration error {error:.2f}", fontsize=9)
+        part.set_title(f"{name}\n{given}, calibration error {error:.2f}", fontsize=9)
     ax[0].set_ylabel("right / share")
     return ax
+
+
+def _answered(figure: dict[str, Any]) -> str:
+    """How many of the questions of ``asking.summarise_asked`` were answered by a sample."""
+    count, n = figure["answered"]
+    return f"{count} of {n} answered"
 
 
 def risk_coverage(
@@ -270,8 +280,8 @@ def risk_coverage(
 ) -> Sequence[Axes]:
     """What share is wrong if only the answers that agree most are given: a panel a model.
 
-    A line that falls below the level towards the left is what makes abstaining worth while. The
-    band is Wilson's 95 % interval.
+    A line that falls below the level towards the left is what makes abstaining worth while. It
+    ends where all is given that was answered. The band is Wilson's 95 % interval.
 
     Args:
         asked: what ``asking.ask`` gave.
@@ -280,16 +290,16 @@ def risk_coverage(
     ax = panels(ax, len(asked), 3.6)
     for part, (name, figure) in zip(ax, asked.items()):
         part.set(xlim=(0, 1.05), ylim=(-0.05, 1.05))
-        part.set_xlabel("coverage: answers given / share", fontsize="small")
+        part.set_xlabel("coverage: answers given / share of all", fontsize="small")
         told = discrimination(figure)
-        if "risk_coverage" in figure:
+        if figure.get("risk_coverage"):
             lines = figure["risk_coverage"]
             given = [line["coverage"] for line in lines]
             wrong = [line["risk"] for line in lines]
             ends = zip(*(line["interval"] for line in lines))
             part.fill_between(given, *ends, color=BLUE, alpha=0.2, lw=0)
             part.plot(given, wrong, color=BLUE, marker="o", lw=1, label=told)
-            rate = f"all {lines[-1]['n']} given: {wrong[-1]:.2f} wrong"
+            rate = f"{_answered(figure)}: {wrong[-1]:.2f} wrong"
             part.axhline(wrong[-1], color=ORANGE, ls="--", lw=1, label=rate)
         else:
             part.plot([], [], ls="", label=told)
@@ -314,6 +324,8 @@ def discrimination(figure: dict[str, Any]) -> str:
     """
     if "risk_coverage" not in figure:
         return _UNASKED
+    if not figure["risk_coverage"]:
+        return f"no AUROC: {_answered(figure)}"
     if figure["auroc"] is None:
         share = figure["risk_coverage"][-1]["risk"]
         return f"no AUROC: all answers are {'wrong' if share else 'right'}"
