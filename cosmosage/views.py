@@ -398,6 +398,7 @@ def asked(figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
     Args:
         figures: what ``asking.ask`` gave.
     """
+    said = plots.discrimination(figures)
     return table(
         [
             {
@@ -409,9 +410,7 @@ def asked(figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
                     for name, key in _COUNTED.items()
                 },
                 "agreement": f"{figure['agreement']:.2f}",
-                "does agreement tell right from wrong?": " ".join(
-                    plots.discrimination(figure).split()
-                ),
+                "does agreement tell right from wrong?": " ".join(said[model].split()),
             }
             for model, figure in figures.items()
         ]

@@ -188,12 +188,16 @@ def test_silence_makes_no_model_look_as_if_it_knew():
     assert silent["agreement"] == 0
     alone = asking.summarise_asked(guessed)
     beside = asking.summarise_asked(guessed + [silent] * 30)
-    for key in ("auroc", "auroc_interval", "reliability", "agreed_right"):
+    for key in ("auroc", "auroc_interval", "auroc_p", "reliability"):
         assert beside[key] == alone[key]
     assert beside["answered"] == [30, 60] and beside["agreed_right"] == [15, 30]
     last = beside["risk_coverage"][-1]
     assert (last["coverage"], last["risk"], last["n"]) == (0.5, 0.5, 30)
     assert "30 of 60" in asked_table({"tiny": beside})
+    assert "tiny: agreement against right and wrong, p " in asked_table(
+        {"tiny": beside}
+    )
+    assert asked_table({"tiny": beside}).endswith(": not distinguishable from .5")
     nothing = asking.summarise_asked([silent] * 3)
     assert nothing["auroc"] is None and nothing["risk_coverage"] == []
     assert nothing["answered"] == [0, 3] and nothing["reliability"]["bins"] == []

@@ -243,7 +243,7 @@ def test_risk_falls_with_coverage_and_says_what_it_cannot_tell():
     knows = figures["knows"]
     assert f"AUROC {knows['auroc']:.2f}" in told[0][0]
     assert f"{knows['auroc_interval'][0]:.2f} to" in told[0][0]
-    assert "not distinguishable" not in told[0][0]
+    assert told[0][0].endswith("tells right from wrong")
     assert "not distinguishable from .5" in told[1][0]
     assert "no AUROC: all answers are wrong" in told[2][0]
     assert "not measured" in told[3][0]
@@ -265,7 +265,15 @@ def sum_right(figure):
 
 def test_an_auroc_below_chance_is_not_called_a_gain():
     figure = {"auroc": 0.3, "auroc_interval": [0.2, 0.4], "risk_coverage": [{}]}
-    assert "worse than chance" in plots.discrimination(figure)
+    said = plots.discrimination({"m": figure | {"auroc_p": 0.0002}})
+    assert said["m"].endswith("p < 0.001: worse than chance")
+
+
+def test_an_auroc_of_few_right_answers_is_not_called_a_gain():
+    figure = {"auroc": 1.0, "auroc_interval": None, "auroc_p": 1 / 3}
+    said = plots.discrimination({"m": figure | {"risk_coverage": [{}]}})
+    assert said["m"].startswith("AUROC 1.00 (no interval)")
+    assert said["m"].endswith("p 0.333: not distinguishable from .5")
 
 
 def test_too_few_to_tell_looks_unlike_noise():

@@ -11,6 +11,7 @@ from cosmosage.corpus.sides import first_month
 from cosmosage.evaluation import compare, evaluate, name_models, statistics
 from cosmosage.evaluation.asking import ask, judge_asked
 from cosmosage.evaluation.choices import MEASURES
+from cosmosage.evaluation.confidence import verdicts
 from cosmosage.evaluation.judge import Judge, calibrate, read_graded
 
 
@@ -160,9 +161,9 @@ def asked_table(figures: dict[str, dict[str, Any]]) -> str:
             + [str(figure["n"])]
         )
     out = _aligned(rows)
-    for name, figure in figures.items():
-        if (edges := figure.get("auroc_interval")) and edges[0] <= 0.5:
-            out += f"\n{name}: agreement does not tell right from wrong here (.5 is chance)"
+    for name, verdict in verdicts(figures).items():
+        p = f"agreement against right and wrong, p {figures[name]['auroc_p']:.4f}"
+        out += f"\n{name}: {p}: {verdict}"
     return out
 
 

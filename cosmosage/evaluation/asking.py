@@ -199,7 +199,8 @@ def summarise_asked(given: list[dict[str, Any]]) -> dict[str, Any]:
         without, ``unanswerable``: [abstained, n]; with samples ``agreement`` (mean) and, of the
         answer that most of them agree on, ``answered`` ([count, n]: at least one sample said
         something), ``agreed_right`` ([right, answered]), ``auroc`` of agreement against right and
-        wrong with ``auroc_interval`` (null where all are right, or wrong), ``risk_coverage`` and
+        wrong with ``auroc_interval`` and ``auroc_p`` (see ``confidence.Area``; null where all are
+        right, or wrong), ``risk_coverage`` and
         ``reliability`` (see ``confidence``). To say nothing is neither sure nor unsure: questions
         without an answer are left out of these, for silence that counts as wrong and unsure would
         make any model look as if it knew; of the coverage they are a part that is never reached.
@@ -230,13 +231,14 @@ def summarise_asked(given: list[dict[str, Any]]) -> dict[str, Any]:
         told = [line for line in there if line["agreement"] > 0]
         sure = [line["agreement"] for line in told]
         truth = [line["agreed_right"] for line in told]
-        area, edges = auroc(sure, truth) or (None, None)
+        area = auroc(sure, truth)
         out |= {
             "agreement": float(np.mean([line["agreement"] for line in there])),
             "answered": [len(told), len(there)],
             "agreed_right": [sum(truth), len(told)],
-            "auroc": area,
-            "auroc_interval": edges,
+            "auroc": area and area.value,
+            "auroc_interval": area and area.interval,
+            "auroc_p": area and area.p,
             "risk_coverage": risk_coverage(sure, truth, len(there)),
             "reliability": reliability(sure, truth),
         }

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from cosmosage.evaluation import confidence
 from cosmosage.plots.style import BLUE, GREY, LINES, ORANGE, axes, label, panels
 
 
@@ -288,21 +289,21 @@ def risk_coverage(
         ax: as many axes as models.
     """
     ax = panels(ax, len(asked), 3.6)
+    said = discrimination(asked)
     for part, (name, figure) in zip(ax, asked.items()):
         part.set(xlim=(0, 1.05), ylim=(-0.05, 1.05))
         part.set_xlabel("coverage: answers given / share of all", fontsize="small")
-        told = discrimination(figure)
         if figure.get("risk_coverage"):
             lines = figure["risk_coverage"]
             given = [line["coverage"] for line in lines]
             wrong = [line["risk"] for line in lines]
             ends = zip(*(line["interval"] for line in lines))
             part.fill_between(given, *ends, color=BLUE, alpha=0.2, lw=0)
-            part.plot(given, wrong, color=BLUE, marker="o", lw=1, label=told)
+            part.plot(given, wrong, color=BLUE, marker="o", lw=1, label=said[name])
             rate = f"{_answered(figure)}: {wrong[-1]:.2f} wrong"
             part.axhline(wrong[-1], color=ORANGE, ls="--", lw=1, label=rate)
         else:
-            part.plot([], [], ls="", label=told)
+            part.plot([], [], ls="", label=said[name])
         part.legend(
             title=name,
             alignment="left",
@@ -316,21 +317,27 @@ def risk_coverage(
     return ax
 
 
-def discrimination(figure: dict[str, Any]) -> str:
-    """What agreement tells of right and wrong: AUROC with its interval, or why there is none.
+def discrimination(asked: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """What agreement tells of right and wrong, by model: AUROC with interval, p and verdict, or
+    why there is none.
 
     Args:
-        figure: of ``asking.summarise_asked``.
+        asked: what ``asking.ask`` gave: of all models that are shown together, for the verdicts
+            allow for how many there are (``confidence.verdicts``).
     """
+    verdicts = confidence.verdicts(asked)
+    return {name: _area(fig, verdicts.get(name)) for name, fig in asked.items()}
+
+
+def _area(figure: dict[str, Any], verdict: str | None) -> str:
     if "risk_coverage" not in figure:
         return _UNASKED
     if not figure["risk_coverage"]:
         return f"no AUROC: {_answered(figure)}"
-    if figure["auroc"] is None:
+    if verdict is None:
         share = figure["risk_coverage"][-1]["risk"]
         return f"no AUROC: all answers are {'wrong' if share else 'right'}"
-    low, high = figure["auroc_interval"]
-    text = f"AUROC {figure['auroc']:.2f} ({low:.2f} to {high:.2f})"
-    if low <= 0.5 <= high:
-        return f"{text}:\nnot distinguishable from .5"
-    return text if low > 0.5 else f"{text}:\nworse than chance"
+    edges, p = figure["auroc_interval"], figure["auroc_p"]
+    ends = f"{edges[0]:.2f} to {edges[1]:.2f}" if edges else "no interval"
+    least = "p < 0.001" if p < 0.001 else f"p {p:.3f}"
+    return f"AUROC {figure['auroc']:.2f} ({ends}),\n{least}: {verdict}"
