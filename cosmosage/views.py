@@ -391,27 +391,35 @@ def gold(figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
     return table(rows)
 
 
+_COUNTED = {
+    "right numbers": "numeric",
+    "right words": "words",
+    "word for word": "exact",
+    "gave no answer": "abstained",
+    "gave none where there is none": "unanswerable",
+    "answered by chance": "answered",
+}
+
+
 def asked(figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """What models wrote when they were asked, and whether they knew what they knew.
 
     Args:
         figures: what ``asking.ask`` gave.
     """
+    said = plots.discrimination(figures)
     return table(
         [
             {
                 "model": model,
                 "n": figure["n"],
                 "right": _ended(figure, "right"),
-                "right numbers": " of ".join(map(str, figure["numeric"])),
-                "gave no answer": " of ".join(map(str, figure["abstained"])),
-                "gave none where there is none": " of ".join(
-                    map(str, figure["unanswerable"])
-                ),
+                **{
+                    name: " of ".join(map(str, figure[key])) if key in figure else "-"
+                    for name, key in _COUNTED.items()
+                },
                 "agreement": f"{figure['agreement']:.2f}",
-                "does agreement tell right from wrong?": " ".join(
-                    plots.discrimination(figure).split()
-                ),
+                "does agreement tell right from wrong?": " ".join(said[model].split()),
             }
             for model, figure in figures.items()
         ]

@@ -2,13 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 from tiny import tiny_model
 
 from cosmosage import models, retrieval
+from cosmosage.assistant import NOT_FOUND
 from cosmosage.documents import Document, write_jsonl
 from cosmosage.evaluation import asking, judge
-from cosmosage.evaluation.__main__ import main
+from cosmosage.evaluation.__main__ import asked_table, main
 from cosmosage.evaluation.asking import ask
 
 QUESTIONS = [
@@ -135,7 +137,8 @@ def test_the_figures_as_counted_by_hand():
         ]
     )
     assert figures["n"] == 3 and figures["right"] == pytest.approx(1 / 3)
-    assert figures["numeric"] == [1, 3]
+    assert figures["numeric"] == [1, 3] and figures["words"] == [0, 0]
+    assert figures["exact"] == [0, 3]
     assert figures["abstained"] == [1, 3] and figures["unanswerable"] == [1, 2]
     assert figures["agreement"] == pytest.approx((1 + 1 / 3 + 1 / 3) / 3)
     assert figures["auroc"] == 1.0
@@ -158,6 +161,46 @@ def test_a_number_decides_what_is_right_where_there_is_one(gold, said, right):
     line = line_of(gold, said, said, said)
     assert line["right"] is line["agreed_right"] is right
     assert line["numeric"] in (right, None)
+
+
+def test_numbers_words_and_what_is_the_same_to_the_letter_are_counted_apart():
+    figures = asking.summarise_asked(
+        [
+            line_of("10 Mpc", "10 Mpc."),
+            line_of("10 Mpc", "1 Mpc"),
+            line_of("The baryons", "baryons"),
+            line_of("The baryons", "baryons decoupled"),
+            line_of("The baryons", "not the baryons"),
+        ]
+    )
+    assert figures["numeric"] == [1, 2] and figures["words"] == [2, 3]
+    assert figures["exact"] == [2, 5]
+
+
+def test_silence_makes_no_model_look_as_if_it_knew():
+    random = np.random.default_rng(1)
+    line = line_of("10 Mpc", "1 Mpc")
+    guessed = [
+        line | {"agreement": random.choice([0.3, 0.5, 0.7]), "agreed_right": n % 2 == 0}
+        for n in range(30)
+    ]
+    silent = line_of("10 Mpc", NOT_FOUND, NOT_FOUND, NOT_FOUND)
+    assert silent["agreement"] == 0
+    alone = asking.summarise_asked(guessed)
+    beside = asking.summarise_asked(guessed + [silent] * 30)
+    for key in ("auroc", "auroc_interval", "auroc_p", "reliability"):
+        assert beside[key] == alone[key]
+    assert beside["answered"] == [30, 60] and beside["agreed_right"] == [15, 30]
+    last = beside["risk_coverage"][-1]
+    assert (last["coverage"], last["risk"], last["n"]) == (0.5, 0.5, 30)
+    assert "30 of 60" in asked_table({"tiny": beside})
+    assert "tiny: agreement against right and wrong, p " in asked_table(
+        {"tiny": beside}
+    )
+    assert asked_table({"tiny": beside}).endswith(": not distinguishable from .5")
+    nothing = asking.summarise_asked([silent] * 3)
+    assert nothing["auroc"] is None and nothing["risk_coverage"] == []
+    assert nothing["answered"] == [0, 3] and nothing["reliability"]["bins"] == []
 
 
 def test_where_nothing_can_be_told_apart_there_is_no_area():

@@ -206,7 +206,7 @@ def test_the_page_of_a_run_holds_the_pictures_whose_data_are_there(tmp_path):
 
     given = [
         written_answer("tuned", str(n), n % 2 == 0, False, "book:sky#1")
-        | {"overlap": 0.5, "numeric": None, "id": f"q{n}"}
+        | {"overlap": 0.5, "exact": False, "numeric": None, "id": f"q{n}"}
         | {"agreement": n / 8, "agreed_right": n % 2 == 0}
         for n in range(8)
     ]
@@ -239,13 +239,15 @@ def test_figures_of_open_questions_stand_side_by_side():
 def test_what_was_written_is_shown_with_what_agreement_tells():
     given = [
         written_answer("tuned", str(n), n % 2 == 0, False, "book:sky#1")
-        | {"overlap": 0.5, "numeric": n % 2 == 0, "id": f"q{n}"}
+        | {"overlap": 0.5, "exact": n == 0, "id": f"q{n}"}
+        | {"numeric": n % 2 == 0 if n < 6 else None}
         | {"agreement": n / 8, "agreed_right": n % 2 == 0}
         for n in range(8)
     ]
     (row,) = views.asked({"tuned": summarise_asked(given)}).to_dict("records")
     assert row["n"] == 8 and row["right"].startswith("0.500 (")
-    assert row["right numbers"] == "4 of 8"
+    assert row["right numbers"] == "3 of 6" and row["right words"] == "1 of 2"
+    assert row["word for word"] == "1 of 8" and row["answered by chance"] == "7 of 8"
     assert row["gave none where there is none"] == "0 of 0"
     told = row["does agreement tell right from wrong?"]
     assert "not distinguishable" in told and "\n" not in told

@@ -70,19 +70,21 @@ def trained(folder, patience=None, sources=("arxiv", "books")):
 
 
 def asked(count=60):
-    """Figures of a model that knows what it knows, one that doesn't, and two without a measure."""
+    """Figures of a model that knows what it knows, one that doesn't, and three without a measure."""
     random = np.random.default_rng(3)
     lines = {name: [] for name in ("knows", "does not", "all wrong", "asked once")}
+    lines["silent"] = []
     for _ in range(count):
         sure = random.choice([0.2, 0.4, 0.6, 0.8, 1.0])
         chances = {"knows": sure, "does not": 0.5, "all wrong": 0.0, "asked once": 0.5}
         for name, chance in chances.items():
             right = bool(random.random() < chance)
             told = {"gold": "x", "right": right, "overlap": 0.5, "numeric": None}
-            told["abstained"] = False
+            told |= {"abstained": False, "exact": False}
             if name != "asked once":
                 told |= {"agreement": sure, "agreed_right": right}
             lines[name].append(told)
+        lines["silent"].append(told | {"agreement": 0.0, "agreed_right": False})
     return {name: summarise_asked(some) for name, some in lines.items()}
 
 
@@ -230,6 +232,8 @@ def test_reliability_has_the_counts_and_intervals_of_each_bin():
     assert [text.get_text() for text in ax[0].texts] == [str(b["n"]) for b in bins]
     assert list(ax[0].lines[0].get_xydata().ravel()) == [0, 0, 1, 1]  # the diagonal
     assert not ax[3].lines and "asked again" in ax[3].get_title()
+    assert "60 of 60 answered, calibration" in ax[0].get_title()
+    assert not ax[4].lines and ax[4].get_title() == "silent\n0 of 60 answered"
 
 
 def test_risk_falls_with_coverage_and_says_what_it_cannot_tell():
@@ -239,10 +243,12 @@ def test_risk_falls_with_coverage_and_says_what_it_cannot_tell():
     knows = figures["knows"]
     assert f"AUROC {knows['auroc']:.2f}" in told[0][0]
     assert f"{knows['auroc_interval'][0]:.2f} to" in told[0][0]
-    assert "not distinguishable" not in told[0][0]
+    assert told[0][0].endswith("tells right from wrong")
     assert "not distinguishable from .5" in told[1][0]
     assert "no AUROC: all answers are wrong" in told[2][0]
     assert "not measured" in told[3][0]
+    assert told[0][1].startswith("60 of 60 answered: 0.")
+    assert told[4] == ["no AUROC: 0 of 60 answered"]
     curve, level = ax[0].lines
     risks = knows["risk_coverage"]
     assert list(curve.get_ydata()) == [each["risk"] for each in risks]
@@ -258,8 +264,16 @@ def sum_right(figure):
 
 
 def test_an_auroc_below_chance_is_not_called_a_gain():
-    figure = {"auroc": 0.3, "auroc_interval": [0.2, 0.4], "risk_coverage": []}
-    assert "worse than chance" in plots.discrimination(figure)
+    figure = {"auroc": 0.3, "auroc_interval": [0.2, 0.4], "risk_coverage": [{}]}
+    said = plots.discrimination({"m": figure | {"auroc_p": 0.0002}})
+    assert said["m"].endswith("p < 0.001: worse than chance")
+
+
+def test_an_auroc_of_few_right_answers_is_not_called_a_gain():
+    figure = {"auroc": 1.0, "auroc_interval": None, "auroc_p": 1 / 3}
+    said = plots.discrimination({"m": figure | {"risk_coverage": [{}]}})
+    assert said["m"].startswith("AUROC 1.00 (no interval)")
+    assert said["m"].endswith("p 0.333: not distinguishable from .5")
 
 
 def test_too_few_to_tell_looks_unlike_noise():

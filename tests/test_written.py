@@ -56,3 +56,25 @@ def test_words_in_common():
         "overlap": 1.0,
         "numeric": None,
     }
+
+
+@pytest.mark.parametrize(
+    "gold, answer, exact",
+    [
+        ("-1", "1", False),
+        ("w = -1", "w = 1", False),
+        ("-1", "−1", True),
+        ("1e-5", "1e5", False),
+        ("$10^{-5}$", "$10^5$", False),
+        ("$10^{-5}$", "10⁻⁵", True),
+        ("10^{12}", "10 12", False),
+        ("10-20 Mpc", "10-20 Mpc.", True),
+        ("∞", "", False),
+        ("∞", "∞", True),
+        ("?", "", False),
+        ("2.5", "25", False),
+    ],
+)
+def test_the_same_words_and_the_same_numbers(gold, answer, exact):
+    found = written.score("What is it?", gold, answer)
+    assert found["exact"] is exact and (found["overlap"] == 1) is exact

@@ -12,6 +12,7 @@ from cosmosage.corpus.sides import first_month
 from cosmosage.evaluation import compare, evaluate, name_models, statistics
 from cosmosage.evaluation.asking import ask, judge_asked
 from cosmosage.evaluation.choices import MEASURES
+from cosmosage.evaluation.confidence import verdicts
 from cosmosage.evaluation.judge import Judge, calibrate, read_graded
 from cosmosage.evaluation.passages import with_retrieval
 
@@ -169,16 +170,16 @@ def _asked(models: dict[str, str | Path], given: argparse.Namespace) -> str:
 
 def asked_table(figures: dict[str, dict[str, Any]]) -> str:
     """What models wrote, side by side."""
-    rows = [
-        "model right overlap numbers abstained unanswerable agreement AUROC n".split()
-    ]
+    heads = "model right overlap exact numbers words abstained unanswerable".split()
+    counts = "exact numeric words abstained unanswerable answered".split()
+    rows = [[*heads, "answered by chance", "agreement", "AUROC", "n"]]
     for name, figure in figures.items():
         rows.append(
             [name]
             + [_with_interval(figure, key) for key in ("right", "overlap")]
             + [
                 " of ".join(map(str, figure[key])) if key in figure else "-"
-                for key in ("numeric", "abstained", "unanswerable")
+                for key in counts
             ]
             + [f"{figure['agreement']:.2f}" if "agreement" in figure else "-"]
             + [
@@ -191,9 +192,9 @@ def asked_table(figures: dict[str, dict[str, Any]]) -> str:
             + [str(figure["n"])]
         )
     out = _aligned(rows)
-    for name, figure in figures.items():
-        if (edges := figure.get("auroc_interval")) and edges[0] <= 0.5:
-            out += f"\n{name}: agreement does not tell right from wrong here (.5 is chance)"
+    for name, verdict in verdicts(figures).items():
+        p = f"agreement against right and wrong, p {figures[name]['auroc_p']:.4f}"
+        out += f"\n{name}: {p}: {verdict}"
     return out
 
 

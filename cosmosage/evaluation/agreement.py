@@ -4,7 +4,7 @@ An answer that a model knows comes back in other words; one that it makes up com
 another content (Farquhar et al., Nature 630, 625, 2024, who ask a second model which answers mean
 the same). Here numbers of one kind decide where both answers give some, and otherwise the words
 that they have beyond the question: that needs no second model, and takes a paraphrase without a
-word in common for a difference.
+word in common for a difference. Answers of which one denies, or says the opposite word, differ.
 """
 
 import re
@@ -19,11 +19,50 @@ ALIKE = 0.5
 
 _ABSTAINS = re.compile(
     r"\b(?:i|we) (?:do not|don't|cannot|can't|am not able to|are not able to) "
-    r"(?:know|say|answer|tell|determine)|\bi am not sure|\bi'm not sure|\bnot in my corpus"
-    r"|\b(?:passages?|texts?|sources?) (?:do|does) not (?:hold|contain|say|answer|mention|give)"
-    r"|\bcannot be (?:answered|determined|known)|\b(?:is|are) (?:not known|unknown)\b",
+    r"(?:know|say|answer|tell|determine|be sure|have (?:that|this|the|any|enough|such)\b)"
+    r"|\bi(?: am|'m) (?:not sure|not certain|unsure)|\bhave no idea|\bnot in my corpus"
+    r"|\b(?:passages?|texts?|sources?|excerpts?|context|documents?) (?:do|does)(?: not|n't) "
+    r"(?:hold|contain|say|answer|mention|give|provide|include|specify|state|tell)"
+    r"|\b(?:cannot|can't) be (?:answered|determined|known)|\b(?:is|are) (?:not known|unknown)\b"
+    r"|\b(?:not enough|insufficient) (?:information|context)|\bthere is no information\b"
+    r"|\bno information (?:is )?(?:given|available|provided)",
     re.IGNORECASE,
 )
+_BARE = re.compile(
+    r"\W*(?:(?:the\s+)?answer(?:\s+is)?\W+)?(?:no answer|no idea|unknown|n\W?a"
+    r"|not (?:known|given|stated|available|applicable|specified|provided|mentioned))\W*",
+    re.IGNORECASE,
+)
+"""What gives no answer where it stands alone, and may be part of one elsewhere."""
+_BREAK = re.compile(
+    r"(?<=[.;:!?])\s+|\n|,?\s*\b(but|though|although|however)\b,?\s*", re.IGNORECASE
+)
+_OFFER = re.compile(r"(?:i|we|you) (?:can|could|will|would|may)\b", re.IGNORECASE)
+"""Behind a "but" no answer: "but I can look it up"."""
+_DENIES = r"(?:\b(?:not(?! only\b)|cannot|no|never|neither|without)\b|n't\b)"
+"""No "nor", which another word of these always goes before."""
+_OPPOSITES = [
+    tuple(re.compile(rf"\b(?:{side})\b", re.IGNORECASE) for side in pair)
+    for pair in (
+        (r"positive\w*", r"negative\w*"),
+        (r"increas\w*|grow\w*|grew", r"decreas\w*|shrink\w*|shrank"),
+        (r"ris(?:es?|ing)|rose", r"falls?|falling|fell"),
+        (r"expan[ds]\w*", r"contract\w*|shrink\w*"),
+        (r"accelerat\w*", r"decelerat\w*"),
+        (r"attract\w*", r"repel\w*|repuls\w*"),
+        (r"before", r"after"),
+        (r"earl(?:y|ier|iest)", r"late(?:r|st)?"),
+        (r"above", r"below"),
+        (r"inside|inward\w*", r"outside|outward\w*"),
+        (r"more", r"less|fewer"),
+        (r"large(?:r|st)?|bigger|greater", r"small(?:er|est)?"),
+        (r"high(?:er|est)?", r"low(?:er|est)?"),
+        (r"hot(?:ter|test)?|warmer", r"cold(?:er|est)?|cooler"),
+        (r"faster", r"slower"),
+        (r"red(?:der|shift\w*)?", r"blue(?:r|shift\w*)?"),
+        (r"open", r"closed"),
+    )
+]
 _ANNOUNCED = re.compile(
     r"\W*(?:(?:the|an|my)\s+)?(?:answer|response)(?:\s+to\s+(?:the|this)\s+question)?"
     r"(?:\s+is)?\W*",
@@ -33,22 +72,48 @@ _ANNOUNCED = re.compile(
 
 
 def abstains(answer: str) -> bool:
-    """Whether an answer says that it gives none; one without words is none either."""
-    return (
-        not re.search(r"\w", answer)
-        or _ANNOUNCED.fullmatch(answer) is not None
-        or _ABSTAINS.search(answer.replace("’", "'")) is not None
+    """Whether an answer says that it gives none; one without words is none either.
+
+    One that says so and yet goes on with a number ("It is not known exactly; 147 Mpc") or a "but"
+    ("I am not sure, but the baryons") is an answer.
+    """
+    if not re.search(r"\w", answer) or _ANNOUNCED.fullmatch(answer):
+        return True
+    plain = answer.replace("’", "'")
+    return _BARE.fullmatch(plain) is not None or (
+        _ABSTAINS.search(plain) is not None and not _goes_on(plain)
     )
+
+
+def _goes_on(answer: str) -> bool:
+    """Whether a text that gives no answer at one place gives one at another."""
+    clauses = _BREAK.split(answer)
+    for joint, clause in zip([None, *clauses[1::2]], clauses[::2]):
+        silent = _ABSTAINS.search(clause)
+        if joint and clause.strip(" .") and not (silent or _OFFER.match(clause)):
+            return True
+        # "I do not know whether it is 147 Mpc" gives none, "I do not know, 147 Mpc" does
+        told = clause[silent.end() :].partition(", ")[2] if silent else clause
+        if any(quantities(told)):
+            return True
+    return False
 
 
 def same_meaning(question: str, one: str, other: str) -> bool:
     """Whether two answers to a question say the same, as far as numbers and words tell.
 
     Numbers of the question's do not count. Those with a unit are compared with those of the same
-    physical kind; where there are none, those without a unit with one another.
+    physical kind; where there are none, those without a unit with one another. Answers of which
+    one denies and the other does not, or one holds a word and the other its opposite, differ.
+
+    The order of words tells nothing: "galaxies form before clusters" and "clusters form before
+    galaxies" pass for the same, and "after" with both turned round, or "not positive" beside
+    "negative", for something else.
     """
     if abstains(one) or abstains(other):
         return abstains(one) and abstains(other)
+    if _denies(one) is not _denies(other) or _opposite(one, other):
+        return False
     first, second = (beyond(question, text) for text in (one, other))
     for bare in (False, True):
         mine = _shared(first, second, bare)
@@ -61,6 +126,22 @@ def same_meaning(question: str, one: str, other: str) -> bool:
         first, second = list(quantities(one)), list(quantities(other))
         return _covers(first, second) and _covers(second, first)
     return 2 * len(told[0] & told[1]) / (len(told[0]) + len(told[1])) >= ALIKE
+
+
+def _denies(text: str) -> bool:
+    """Whether a text holds an odd number of negations; "No, it is not" says no once."""
+    plain = text.replace("’", "'")
+    plain = re.sub(rf"^\W*no\b(?=.*{_DENIES})", "", plain, flags=re.I | re.S)
+    return len(re.findall(_DENIES, plain, re.IGNORECASE)) % 2 == 1
+
+
+def _opposite(one: str, other: str) -> bool:
+    """Whether one text holds a word and the other its opposite; who holds both takes no side."""
+    for pair in _OPPOSITES:
+        mine, yours = ([bool(s.search(text)) for s in pair] for text in (one, other))
+        if sum(mine) == sum(yours) == 1 and mine != yours:
+            return True
+    return False
 
 
 def _shared(some: list[Quantity], others: list[Quantity], bare: bool) -> list[Quantity]:

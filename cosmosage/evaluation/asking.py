@@ -39,7 +39,7 @@ the answer begun or not) this one brought the base model of 135 million weights 
 answers: 14 of 49, with excerpts of the corpus before each question; the others to 9 to 13."""
 _AT_ONCE = 16  # questions that are answered together
 _FORMAT = (
-    3  # raise it when a line's fields change, or what is right: it is then asked anew
+    4  # raise it when a line's fields change, or what is right: it is then asked anew
 )
 
 
@@ -193,11 +193,17 @@ def summarise_asked(given: list[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         Of questions that have an answer ``n``, ``right`` (a share) with ``right_interval``
-        (Wilson, 95 %), ``overlap`` and ``overlap_interval`` (mean F1; Student), ``numeric``
-        ([right, n] of those whose answer is a number), ``abstained`` ([count, n]); of those
-        without, ``unanswerable``: [abstained, n]; with samples ``agreement`` (mean),
-        ``auroc`` of agreement against right and wrong with ``auroc_interval`` (null where all are
-        right, or wrong), ``risk_coverage`` and ``reliability`` (see ``confidence``).
+        (Wilson, 95 %), ``overlap`` and ``overlap_interval`` (mean F1; Student), ``exact``
+        ([count, n]), ``numeric`` and ``words`` ([right, n] of those whose answer is a number, or
+        is not), ``abstained`` ([count, n]): all of the plain answer; of those
+        without, ``unanswerable``: [abstained, n]; with samples ``agreement`` (mean) and, of the
+        answer that most of them agree on, ``answered`` ([count, n]: at least one sample said
+        something), ``agreed_right`` ([right, answered]), ``auroc`` of agreement against right and
+        wrong with ``auroc_interval`` and ``auroc_p`` (see ``confidence.Area``; null where all are
+        right, or wrong), ``risk_coverage`` and
+        ``reliability`` (see ``confidence``). To say nothing is neither sure nor unsure: questions
+        without an answer are left out of these, for silence that counts as wrong and unsure would
+        make any model look as if it knew; of the coverage they are a part that is never reached.
     """
     there = [line for line in given if line["gold"] is not None]
     none = [line for line in given if line["gold"] is None]
@@ -210,23 +216,30 @@ def summarise_asked(given: list[dict[str, Any]]) -> dict[str, Any]:
         return out
     right = sum(line["right"] for line in there)
     numbers = [line["numeric"] for line in there if line["numeric"] is not None]
+    words = [line["right"] for line in there if line["numeric"] is None]
     overlaps = [line["overlap"] for line in there]
     out |= {
         "right": right / len(there),
         "right_interval": list(statistics.wilson(right, len(there))),
         "overlap": float(np.mean(overlaps)),
         "overlap_interval": statistics.mean_interval(overlaps),
+        "exact": [sum(line["exact"] for line in there), len(there)],
         "numeric": [sum(numbers), len(numbers)],
+        "words": [sum(words), len(words)],
     }
     if all("agreement" in line for line in there):
-        sure = [line["agreement"] for line in there]
-        truth = [line["agreed_right"] for line in there]
-        area, edges = auroc(sure, truth) or (None, None)
+        told = [line for line in there if line["agreement"] > 0]
+        sure = [line["agreement"] for line in told]
+        truth = [line["agreed_right"] for line in told]
+        area = auroc(sure, truth)
         out |= {
-            "agreement": float(np.mean(sure)),
-            "auroc": area,
-            "auroc_interval": edges,
-            "risk_coverage": risk_coverage(sure, truth),
+            "agreement": float(np.mean([line["agreement"] for line in there])),
+            "answered": [len(told), len(there)],
+            "agreed_right": [sum(truth), len(told)],
+            "auroc": area and area.value,
+            "auroc_interval": area and area.interval,
+            "auroc_p": area and area.p,
+            "risk_coverage": risk_coverage(sure, truth, len(there)),
             "reliability": reliability(sure, truth),
         }
     return out

@@ -13,6 +13,11 @@ from cosmosage.evaluation.agreement import abstains
 from cosmosage.quantities import beyond, quantities
 
 _ARTICLES = {"a", "an", "the"}
+_RAISED = re.compile("[⁺⁻]?[⁰¹²³⁴-⁹]+")
+_WORD = re.compile(
+    # no sign is the stroke of a range or of a name: 10-20, type-2
+    r"(?:(?<![\w)])-)?(?:\d+(?:\.\d+)?(?:e[-+]?\d+|\^[-+]?\d+)?|∞)|[^\W\d_]+"
+)
 _SAME = 0.01
 """Relative: how far two numbers of one answer may differ that give one value twice, rounded or in
 another unit ("13.8 billion years, or 13.79 Gyr")."""
@@ -28,11 +33,13 @@ def score(question: str, gold: str, answer: str) -> dict[str, Any]:
 
     Returns:
         ``exact``: whether the words are the same, without case, marks and articles (SQuAD's rule,
-        Rajpurkar et al. 2016); ``overlap``: F1 of the words in common, 0 to 1, from the same;
+        Rajpurkar et al. 2016, but a number keeps its sign and its exponent), and there are some;
+        ``overlap``: F1 of the words in common, 0 to 1, from the same;
         ``numeric``: whether the number is right, None where the gold answer gives none.
     """
+    words = _bare_words(gold)
     return {
-        "exact": _bare_words(gold) == _bare_words(answer),
+        "exact": bool(words) and words == _bare_words(answer),
         "overlap": overlap(gold, answer),
         "numeric": numeric(question, gold, answer),
     }
@@ -69,13 +76,15 @@ def overlap(one: str, other: str) -> float:
     """F1 of the words that two texts have in common, counted as often as both have them."""
     first, second = _bare_words(one), _bare_words(other)
     if not first or not second:
-        return float(first == second)
+        return 0.0
     common = (Counter(first) & Counter(second)).total()
     return 2 * common / (len(first) + len(second))
 
 
 def _bare_words(text: str) -> list[str]:
-    """The words of a text in lower case, without marks and articles, as SQuAD counts them."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    words = re.findall(r"\d+(?:\.\d+)?|[^\W\d_]+", plain)
+    """The words of a text in lower case, without marks and articles, as SQuAD counts them, and
+    its numbers whole."""
+    plain = _RAISED.sub(lambda found: f"^{found[0]}", text)  # 10⁻⁵ would become 10−5
+    plain = unicodedata.normalize("NFKC", plain).casefold().replace("−", "-")
+    words = _WORD.findall(re.sub(r"[{}$]", "", plain))
     return [word for word in words if word not in _ARTICLES]

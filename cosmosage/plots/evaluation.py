@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from cosmosage.evaluation import confidence
 from cosmosage.plots.style import BLUE, GREY, LINES, ORANGE, axes, label, panels
 
 
@@ -219,7 +220,7 @@ def reliability(
     """Whether answers that agree in 80 % of the times are right in 80 %: a panel a model.
 
     On the diagonal agreement is a probability; below it a model is surer than it should be. Bars
-    are Wilson's 95 % intervals.
+    are Wilson's 95 % intervals. Questions to which nothing was said are left out.
 
     Args:
         asked: what ``asking.ask`` gave.
@@ -235,6 +236,10 @@ def reliability(
         )
         if "reliability" not in figure:
             part.set_title(f"{name}\n{_UNASKED}", fontsize=9)
+            continue
+        given = _answered(figure)
+        if not figure["reliability"]["bins"]:
+            part.set_title(f"{name}\n{given}", fontsize=9)
             continue
         part.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls="--")
         bins = figure["reliability"]["bins"]
@@ -260,9 +265,15 @@ def reliability(
                 fontsize=8,
             )
         error = figure["reliability"]["error"]
-        part.set_title(f"{name}\ncalibration error {error:.2f}", fontsize=9)
+        part.set_title(f"{name}\n{given}, calibration error {error:.2f}", fontsize=9)
     ax[0].set_ylabel("right / share")
     return ax
+
+
+def _answered(figure: dict[str, Any]) -> str:
+    """How many of the questions of ``asking.summarise_asked`` were answered by a sample."""
+    count, n = figure["answered"]
+    return f"{count} of {n} answered"
 
 
 def risk_coverage(
@@ -270,29 +281,29 @@ def risk_coverage(
 ) -> Sequence[Axes]:
     """What share is wrong if only the answers that agree most are given: a panel a model.
 
-    A line that falls below the level towards the left is what makes abstaining worth while. The
-    band is Wilson's 95 % interval.
+    A line that falls below the level towards the left is what makes abstaining worth while. It
+    ends where all is given that was answered. The band is Wilson's 95 % interval.
 
     Args:
         asked: what ``asking.ask`` gave.
         ax: as many axes as models.
     """
     ax = panels(ax, len(asked), 3.6)
+    said = discrimination(asked)
     for part, (name, figure) in zip(ax, asked.items()):
         part.set(xlim=(0, 1.05), ylim=(-0.05, 1.05))
-        part.set_xlabel("coverage: answers given / share", fontsize="small")
-        told = discrimination(figure)
-        if "risk_coverage" in figure:
+        part.set_xlabel("coverage: answers given / share of all", fontsize="small")
+        if figure.get("risk_coverage"):
             lines = figure["risk_coverage"]
             given = [line["coverage"] for line in lines]
             wrong = [line["risk"] for line in lines]
             ends = zip(*(line["interval"] for line in lines))
             part.fill_between(given, *ends, color=BLUE, alpha=0.2, lw=0)
-            part.plot(given, wrong, color=BLUE, marker="o", lw=1, label=told)
-            rate = f"all {lines[-1]['n']} given: {wrong[-1]:.2f} wrong"
+            part.plot(given, wrong, color=BLUE, marker="o", lw=1, label=said[name])
+            rate = f"{_answered(figure)}: {wrong[-1]:.2f} wrong"
             part.axhline(wrong[-1], color=ORANGE, ls="--", lw=1, label=rate)
         else:
-            part.plot([], [], ls="", label=told)
+            part.plot([], [], ls="", label=said[name])
         part.legend(
             title=name,
             alignment="left",
@@ -306,19 +317,27 @@ def risk_coverage(
     return ax
 
 
-def discrimination(figure: dict[str, Any]) -> str:
-    """What agreement tells of right and wrong: AUROC with its interval, or why there is none.
+def discrimination(asked: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """What agreement tells of right and wrong, by model: AUROC with interval, p and verdict, or
+    why there is none.
 
     Args:
-        figure: of ``asking.summarise_asked``.
+        asked: what ``asking.ask`` gave: of all models that are shown together, for the verdicts
+            allow for how many there are (``confidence.verdicts``).
     """
+    verdicts = confidence.verdicts(asked)
+    return {name: _area(fig, verdicts.get(name)) for name, fig in asked.items()}
+
+
+def _area(figure: dict[str, Any], verdict: str | None) -> str:
     if "risk_coverage" not in figure:
         return _UNASKED
-    if figure["auroc"] is None:
+    if not figure["risk_coverage"]:
+        return f"no AUROC: {_answered(figure)}"
+    if verdict is None:
         share = figure["risk_coverage"][-1]["risk"]
         return f"no AUROC: all answers are {'wrong' if share else 'right'}"
-    low, high = figure["auroc_interval"]
-    text = f"AUROC {figure['auroc']:.2f} ({low:.2f} to {high:.2f})"
-    if low <= 0.5 <= high:
-        return f"{text}:\nnot distinguishable from .5"
-    return text if low > 0.5 else f"{text}:\nworse than chance"
+    edges, p = figure["auroc_interval"], figure["auroc_p"]
+    ends = f"{edges[0]:.2f} to {edges[1]:.2f}" if edges else "no interval"
+    least = "p < 0.001" if p < 0.001 else f"p {p:.3f}"
+    return f"AUROC {figure['auroc']:.2f} ({ends}),\n{least}: {verdict}"
