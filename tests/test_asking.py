@@ -89,6 +89,7 @@ def test_a_kill_costs_one_chunk(folder, file, tmp_path, monkeypatch):
     assert [len(prompts) for _, _, prompts, _ in seen] == [1, 1, 1]
     assert len({prompts[0] for _, _, prompts, _ in seen}) == 3
     assert sorted(path.name for path in out.iterdir()) == [
+        ".lock",
         ".tiny.asked.done.json",
         "tiny.asked.jsonl",
     ]

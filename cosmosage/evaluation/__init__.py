@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage import models as rooms_models
 from cosmosage.documents import (
+    alone,
     fingerprint,
     read_json,
     read_jsonl,
@@ -120,6 +121,7 @@ def evaluate(
         FileNotFoundError: a model, its tokenizer or a file is missing.
         ValueError: nothing to measure, an empty or damaged set, a question without an
             answer, or a context longer than the model's.
+        BlockingIOError: another process is measuring into ``out``.
     """
     named = name_models(models)
     if not named:
@@ -153,7 +155,10 @@ def evaluate(
         asked = _with_passages(items, keys, Path(index))
         ways |= {with_retrieval(name): (path, *asked) for name, path in named.items()}
     figures = {}
-    with tqdm(ways.items(), desc="evaluating", unit="model") as bar:
+    with (
+        alone(out),
+        tqdm(ways.items(), desc="evaluating", unit="model") as bar,
+    ):
         for name, (path, sets, set_keys) in bar:
             bar.set_postfix_str(name)
             measure = _Measuring(name, path, Path(out), length)

@@ -1,0 +1,80 @@
+"""Saves that a kill, a second process or a bad disk left."""
+
+import fcntl
+import json
+
+import pytest
+from tiny import tiny_model
+
+from cosmosage.documents import write_jsonl
+from cosmosage.evaluation import evaluate
+from cosmosage.evaluation.asking import ask
+from cosmosage.evaluation.saves import in_chunks
+
+ITEMS = [{"id": f"t{number}"} for number in range(6)]
+HEAD = {"fingerprint": "k"}
+
+
+def resumed(save):
+    """The ids of what comes out, and those of what was worked on for it."""
+    worked = []
+
+    def work(chunk):
+        worked.extend(item["id"] for item in chunk)
+        return [dict(item) for item in chunk]
+
+    found = in_chunks(save, "k", ITEMS, work, lambda _: 1 / 2)
+    return [result["id"] for result in found], worked
+
+
+def test_what_was_saved_in_order_is_not_worked_on_again(tmp_path):
+    save = tmp_path / "save.jsonl"
+    save.write_text("".join(json.dumps(r) + "\n" for r in [HEAD, *ITEMS[:4]]))
+    assert resumed(save) == ([item["id"] for item in ITEMS], ["t4", "t5"])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [HEAD, *ITEMS[:2], *ITEMS[:2], *ITEMS[2:4]],  # two processes wrote there
+        [HEAD, ITEMS[1]],
+        [HEAD, *ITEMS, ITEMS[5]],
+        [HEAD, ["t0"]],
+        [HEAD, {"name": "t0"}],
+        [{"fingerprint": "other"}, *ITEMS],
+        [],
+    ],
+)
+def test_a_save_of_other_items_counts_for_nothing(tmp_path, lines):
+    save = tmp_path / "save.jsonl"
+    save.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    everything = [item["id"] for item in ITEMS]
+    assert resumed(save) == (everything, everything)
+
+
+@pytest.mark.parametrize("damage", [b"\0\0\0\n", b"\xff\xfe\n", b'{"id": \n'])
+def test_a_damaged_save_counts_for_nothing(tmp_path, damage):
+    save = tmp_path / "save.jsonl"
+    save.write_bytes(json.dumps(HEAD).encode() + b"\n" + damage)
+    everything = [item["id"] for item in ITEMS]
+    assert resumed(save) == (everything, everything)
+
+
+@pytest.fixture(name="folder", scope="module")
+def _folder(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def test_two_processes_do_not_measure_into_one_folder(folder, tmp_path):
+    file, out = tmp_path / "asked.jsonl", tmp_path / "out"
+    write_jsonl(file, [{"question": "How old is the universe?", "gold": "13.8 Gyr"}])
+    out.mkdir()
+    with (out / ".lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError, match="another process is at work in"):
+            evaluate([folder], None, file, out)
+        with pytest.raises(BlockingIOError, match="another process is at work in"):
+            ask({"tiny": folder}, file, out, samples=0, max_new_tokens=2)
+    assert [path.name for path in out.iterdir()] == [".lock"]
+    assert evaluate([folder], None, file, out)["tiny"]["questions"]["asked"]["n"] == 1
+    assert ask({"tiny": folder}, file, out, None, 0, 2)["tiny"]["n"] == 1
