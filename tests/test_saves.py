@@ -6,6 +6,7 @@ import json
 import pytest
 from tiny import tiny_model
 
+from cosmosage import importing
 from cosmosage.documents import write_jsonl
 from cosmosage.evaluation import evaluate
 from cosmosage.evaluation.asking import ask
@@ -78,3 +79,22 @@ def test_two_processes_do_not_measure_into_one_folder(folder, tmp_path):
     assert [path.name for path in out.iterdir()] == [".lock"]
     assert evaluate([folder], None, file, out)["tiny"]["questions"]["asked"]["n"] == 1
     assert ask({"tiny": folder}, file, out, None, 0, 2)["tiny"]["n"] == 1
+
+
+def test_two_sets_of_the_hub_are_told_apart_by_their_names(
+    folder, tmp_path, monkeypatch
+):
+    sets = {
+        "hub/one": [{"question": "How old is it?", "gold": "13.8 Gyr"}],
+        "hub/two": [{"question": "How far is it?", "gold": "10 Mpc"}] * 2,
+    }
+    monkeypatch.setattr(
+        importing.datasets, "load_dataset", lambda name, **how: sets[name]
+    )
+    figures = [
+        evaluate([folder], None, {"s": name}, tmp_path)["tiny"]["questions"]["s"]
+        for name in sets
+    ]
+    assert [figure["n"] for figure in figures] == [1, 2]
+    asked = [ask({"tiny": folder}, n, tmp_path, None, 0, 2)["tiny"] for n in sets]
+    assert [figure["n"] for figure in asked] == [1, 2]

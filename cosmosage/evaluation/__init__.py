@@ -38,7 +38,7 @@ from cosmosage.evaluation.choices import (
 )
 from cosmosage.evaluation.exposure import marks
 from cosmosage.evaluation.passages import FORMAT, looked_up, with_retrieval
-from cosmosage.evaluation.questions import read_questions
+from cosmosage.evaluation.questions import read_questions, told_by
 from cosmosage.evaluation.saves import in_chunks
 from cosmosage.evaluation.texts import (
     LENGTH,
@@ -143,7 +143,9 @@ def evaluate(
     for path in named.values():
         rooms_models.check(path)
     keys = {
-        (kind, name): fingerprint(FORM, path, length if kind == "texts" else None)
+        (kind, name): fingerprint(
+            FORM, told_by(path), length if kind == "texts" else None
+        )
         for (kind, name), path in files.items()
     }
     about = {

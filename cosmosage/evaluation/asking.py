@@ -28,6 +28,7 @@ from cosmosage.evaluation.drawing import Drawn, draw
 from cosmosage.evaluation.judge import Judge, corrected
 from cosmosage.evaluation.passages import looked_up, read_before, with_retrieval
 from cosmosage.evaluation.questions import named, question_records, read_questions
+from cosmosage.evaluation.questions import told_by
 from cosmosage.evaluation.saves import in_chunks
 from cosmosage.evaluation.written import numeric, score
 
@@ -107,7 +108,7 @@ def _asked(
     for name, (path, records, shelf) in ways.items():
         file, mark = out / f"{name}.asked.jsonl", out / f".{name}.asked.done.json"
         key = fingerprint(
-            *(_FORMAT, str(path), rooms_models.portrait(path), *map(Path, files)),
+            *(_FORMAT, str(path), rooms_models.portrait(path), *map(told_by, files)),
             *(*shelf, samples, max_new_tokens, TEMPERATURE),
         )
         if not finished(mark, key) or not file.is_file():
