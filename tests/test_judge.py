@@ -91,6 +91,32 @@ def test_nobody_there():
         judge.verdicts(answers("good"))
 
 
+@pytest.mark.parametrize("place", ["mistral@", "@http://localhost:8000/v1", ""])
+def test_a_slip_sends_nothing_to_openai(place, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "a key")
+    with pytest.raises(ValueError, match="no MODEL@ADDRESS"):
+        Judge.at(place)
+    assert Judge.at("gpt-4o").address is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://[::1",
+        "http://\0/",
+        "http://exa mple/v1",
+        "http://",
+        "localhost:8000/v1",
+        "http://localhost:99999/v1",
+        "http://a..b/v1",
+    ],
+)
+def test_an_address_that_is_none_is_named(address):
+    with pytest.raises(ValueError, match="is no address; wanted such as http"):
+        Judge.at(f"mistral@{address}")
+    assert Judge.at("m@http://[::1]:8000/v1").address == "http://[::1]:8000/v1"
+
+
 def graded(right, wrong, passes_right, passes_wrong):
     """Graded answers of which the server's judge passes as many as told."""
     lines = []
