@@ -15,6 +15,8 @@ import openai
 
 LONGEST = 20_000
 """Characters of a reply that are read; no answer that was asked for has so many."""
+_UNLIKE = (AttributeError, LookupError, TypeError, ValueError, RecursionError)
+"""What a reply raises that is none of the kind; its JSON may be nested without end."""
 _OTHER = "‹"
 """Stands for "<" in what is sent between marks: no text can then close them."""
 
@@ -105,7 +107,7 @@ class Chat:
                 text = text[:LONGEST].encode("utf-8", "replace").decode("utf-8")
                 return Reply(text, *_usage(reply))
             # an answer, but none of the kind: another try may mend it
-            except (AttributeError, IndexError, TypeError, ValueError) as error:
+            except _UNLIKE as error:
                 if not again:
                     raise self._silence(error) from error
             # the client has asked again where that helps

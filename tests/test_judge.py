@@ -29,7 +29,7 @@ class Server(ChatServer):
         status, said = 200, "RIGHT" if answer == "good" else "It is WRONG."
         if self.replies:
             status, said = self.replies.pop(0)
-        return status, spoken(said) if said else {"a": 1}
+        return status, spoken(said) if isinstance(said, str) else said
 
 
 @pytest.fixture(name="server")
@@ -78,7 +78,16 @@ def test_a_server_that_stumbles_is_asked_again(server):
     assert len(server.asked) == 3
 
 
-@pytest.mark.parametrize("reply", [(401, "who are you"), (200, None)])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (401, "who are you"),
+        (200, {"a": 1}),
+        (200, {"choices": {}}),
+        (200, b"[" * 10**5),
+    ],
+    ids=["no key", "no chat", "no choice", "endless"],
+)
 def test_a_server_that_is_none_ends_in_a_sentence(server, reply):
     server.replies = [reply] * 9
     with pytest.raises(ConnectionError, match="tiny at http.* is it running"):
