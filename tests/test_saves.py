@@ -2,8 +2,10 @@
 
 import fcntl
 import json
+import shutil
 
 import pytest
+from safetensors.torch import load_file, save_file
 from tiny import tiny_model
 
 from cosmosage import importing
@@ -98,3 +100,22 @@ def test_two_sets_of_the_hub_are_told_apart_by_their_names(
     assert [figure["n"] for figure in figures] == [1, 2]
     asked = [ask({"tiny": folder}, n, tmp_path, None, 0, 2)["tiny"] for n in sets]
     assert [figure["n"] for figure in asked] == [1, 2]
+
+
+def test_a_model_that_gives_no_numbers_is_named(folder, tmp_path):
+    bad = tmp_path / "bad"
+    shutil.copytree(folder, bad)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"] = weights["model.norm.weight"] * float("nan")
+    save_file(weights, bad / "model.safetensors", metadata={"format": "pt"})
+    sets = {
+        "open": {"id": "a", "question": "How old is it?", "gold": "13.8 Gyr"},
+        "picked": {"id": "a", "question": "Why?", "choices": ["x", "y"], "answer": 0},
+        "texts": {"id": "a", "text": "It expands."},
+    }
+    for name, record in sets.items():
+        write_jsonl(tmp_path / f"{name}.jsonl", [record])
+        file = {name: tmp_path / f"{name}.jsonl"}
+        given = (file, None) if name == "texts" else (None, file)
+        with pytest.raises(ValueError, match="bad gives no number for a: its weights"):
+            evaluate([bad], *given, tmp_path / "out")

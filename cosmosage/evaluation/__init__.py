@@ -9,6 +9,7 @@ the same texts and questions only, and a difference that chance can make is neve
 
 import gc
 import itertools
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -310,16 +311,27 @@ class _Measuring:
             return in_chunks(
                 *saved,
                 items,
-                lambda chunk: _read(*loaded, chunk, self.length),
+                lambda chunk: self._finite(_read(*loaded, chunk, self.length)),
                 lambda text: len(text["text"]) / CHUNK_BYTES,
             )
         ask = gold_answers if "gold" in items[0] else answers
         return in_chunks(
             *saved,
             items,
-            lambda chunk: ask(*loaded, chunk),
+            lambda chunk: self._finite(ask(*loaded, chunk)),
             lambda _: 1 / CHUNK_QUESTIONS,
         )
+
+    def _finite(self, read: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Records as they are, if all that they hold are numbers."""
+        for record in read:
+            try:
+                json.dumps(record, allow_nan=False)
+            except ValueError as error:
+                raise ValueError(
+                    f"{self.name} gives no number for {record['id']}: its weights are damaged"
+                ) from error
+        return read
 
     def _summarise(
         self, items: dict[tuple[str, str], list[dict]], about: dict[str, dict]
