@@ -6,13 +6,17 @@ sent between marks that they cannot close, and a reply is text, of which nothing
 """
 
 import functools
+import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
 
 import openai
 
 LONGEST = 20_000
 """Characters of a reply that are read; no answer that was asked for has so many."""
+_UNLIKE = (AttributeError, LookupError, TypeError, ValueError, RecursionError)
+"""What a reply raises that is none of the kind; its JSON may be nested without end."""
 _OTHER = "‹"
 """Stands for "<" in what is sent between marks: no text can then close them."""
 
@@ -43,9 +47,32 @@ class Chat:
 
     @classmethod
     def at(cls, place: str) -> Self:
-        """A model as commands name it: ``MODEL@ADDRESS``, or ``MODEL`` at OpenAI's."""
-        model, _, address = place.partition("@")
+        """A model as commands name it: ``MODEL@ADDRESS``, or ``MODEL`` at OpenAI's.
+
+        Raises:
+            ValueError: the model or the address is missing, or the address is none.
+        """
+        model, named, address = place.partition("@")
+        if not model or (named and not address):  # a slip sends no text to OpenAI
+            raise ValueError(
+                f"{place!r} is no MODEL@ADDRESS; wanted such as "
+                "mistral@http://localhost:8000/v1, or a model of OpenAI's alone"
+            )
         return cls(model, address or None)
+
+    def __post_init__(self) -> None:
+        if self.address is None:
+            return
+        try:
+            parts = urlsplit(self.address)
+            host = (parts.hostname or "").encode("idna")
+            whole = parts.scheme in ("http", "https") and host and parts.port != 0
+        except ValueError:
+            whole = False
+        if not whole or not re.fullmatch(r"[^\s\x00-\x1f\x7f]+", self.address):
+            raise ValueError(
+                f"{self.address!r} is no address; wanted such as http://localhost:8000/v1"
+            )
 
     @functools.cached_property
     def _client(self) -> openai.OpenAI:
@@ -80,7 +107,7 @@ class Chat:
                 text = text[:LONGEST].encode("utf-8", "replace").decode("utf-8")
                 return Reply(text, *_usage(reply))
             # an answer, but none of the kind: another try may mend it
-            except (AttributeError, IndexError, TypeError, ValueError) as error:
+            except _UNLIKE as error:
                 if not again:
                     raise self._silence(error) from error
             # the client has asked again where that helps

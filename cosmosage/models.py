@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -130,11 +131,12 @@ def load(
 
     Raises:
         FileNotFoundError: no such folder, or one without a model or tokenizer in it.
-        ValueError: weights that are not safetensors, or that need code of their own.
+        ValueError: weights that are not safetensors, that need code of their own, that are
+            damaged, or that are not those of the configuration.
     """
     check(name)
     with _found(name):
-        model = AutoModelForCausalLM.from_pretrained(
+        model, told = AutoModelForCausalLM.from_pretrained(
             name,
             dtype=dtype or working_dtype(),
             use_safetensors=True,
@@ -142,6 +144,15 @@ def load(
             attn_implementation="sdpa",
             quantization_config=quantisation,
             device_map={"": device()},
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused here, by their names
+        )
+    # the library leaves random numbers in their place, and says so in its log only
+    if lacking := sorted(told["missing_keys"]) + sorted(told["mismatched_keys"]):
+        first = lacking[0] if isinstance(lacking[0], str) else lacking[0][0]
+        raise ValueError(
+            f"the weights of {name} are not those of its config.json: {len(lacking)} are missing "
+            f"or of another shape, {first} among them"
         )
     return model.eval(), load_tokenizer(name)
 
@@ -155,9 +166,14 @@ def freeze_words(model: PreTrainedModel) -> None:
 
 @contextlib.contextmanager
 def _found(name: str | Path) -> Iterator[None]:
-    """Say in one sentence that a name is neither a folder nor on the hub."""
+    """Say in a sentence that a name is neither a folder nor on the hub, or its weights damaged."""
     try:
         yield
+    except SafetensorError as error:
+        raise ValueError(
+            f"the weights of {name} are damaged, cut off or a pointer of Git LFS ({error}); get "
+            "them again"
+        ) from error
     except OSError as error:
         if Path(name).is_dir():
             raise

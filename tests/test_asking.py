@@ -9,7 +9,7 @@ from tiny import tiny_model
 from cosmosage import models, retrieval
 from cosmosage.assistant import NOT_FOUND
 from cosmosage.documents import Document, write_jsonl
-from cosmosage.evaluation import asking, judge
+from cosmosage.evaluation import asking, judge, passages
 from cosmosage.evaluation.__main__ import asked_table, main
 from cosmosage.evaluation.asking import ask
 
@@ -91,6 +91,7 @@ def test_a_kill_costs_one_chunk(folder, file, tmp_path, monkeypatch):
     assert [len(prompts) for _, _, prompts, _ in seen] == [1, 1, 1]
     assert len({prompts[0] for _, _, prompts, _ in seen}) == 3
     assert sorted(path.name for path in out.iterdir()) == [
+        ".lock",
         ".tiny.asked.done.json",
         "tiny.asked.jsonl",
     ]
@@ -117,6 +118,22 @@ def test_with_retrieval_the_passages_are_read_and_named(
     assert told["pulsar"]["sources"] == ["arxiv:2600.00001v1"]
     assert told["king"]["sources"] == [] and told["king"]["abstained"]
     assert told["king"]["right"] and not told["age"]["right"]
+
+
+@pytest.mark.parametrize(
+    "row, end",
+    [("| row {} | a pulsar |\n", "\n"), ("row {} pulsar ", " "), ("{}-pulsar-", "")],
+)
+def test_a_long_table_leaves_room_for_the_question(tmp_path, row, end):
+    text = "".join(row.format(number) for number in range(2000))
+    write_jsonl(tmp_path / "shelf.jsonl", [Document("t", text, "arxiv", "Pulsars")])
+    retrieval.build([tmp_path / "shelf.jsonl"], tmp_path / "index")
+    (found,) = passages.looked_up([{"question": "Row 7 pulsar?"}], tmp_path / "index")
+    held = [passage.text for passage in found["passages"]]
+    assert len(held) == passages.EXCERPTS
+    assert all(0 < len(part) <= 2 * passages.CHARACTERS for part in held)
+    # neither lines nor words are cut
+    assert all(f"{end}{part}{end}" in f"{end}{text}{end}" for part in held)
 
 
 def line_of(gold, answer, *samples, document=None):

@@ -29,7 +29,7 @@ class Server(ChatServer):
         status, said = 200, "RIGHT" if answer == "good" else "It is WRONG."
         if self.replies:
             status, said = self.replies.pop(0)
-        return status, spoken(said) if said else {"a": 1}
+        return status, spoken(said) if isinstance(said, str) else said
 
 
 @pytest.fixture(name="server")
@@ -78,7 +78,16 @@ def test_a_server_that_stumbles_is_asked_again(server):
     assert len(server.asked) == 3
 
 
-@pytest.mark.parametrize("reply", [(401, "who are you"), (200, None)])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (401, "who are you"),
+        (200, {"a": 1}),
+        (200, {"choices": {}}),
+        (200, b"[" * 10**5),
+    ],
+    ids=["no key", "no chat", "no choice", "endless"],
+)
 def test_a_server_that_is_none_ends_in_a_sentence(server, reply):
     server.replies = [reply] * 9
     with pytest.raises(ConnectionError, match="tiny at http.* is it running"):
@@ -89,6 +98,32 @@ def test_nobody_there():
     judge = Judge("tiny", "http://127.0.0.1:9/v1", tries=1)
     with pytest.raises(ConnectionError, match="is it running"):
         judge.verdicts(answers("good"))
+
+
+@pytest.mark.parametrize("place", ["mistral@", "@http://localhost:8000/v1", ""])
+def test_a_slip_sends_nothing_to_openai(place, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "a key")
+    with pytest.raises(ValueError, match="no MODEL@ADDRESS"):
+        Judge.at(place)
+    assert Judge.at("gpt-4o").address is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://[::1",
+        "http://\0/",
+        "http://exa mple/v1",
+        "http://",
+        "localhost:8000/v1",
+        "http://localhost:99999/v1",
+        "http://a..b/v1",
+    ],
+)
+def test_an_address_that_is_none_is_named(address):
+    with pytest.raises(ValueError, match="is no address; wanted such as http"):
+        Judge.at(f"mistral@{address}")
+    assert Judge.at("m@http://[::1]:8000/v1").address == "http://[::1]:8000/v1"
 
 
 def graded(right, wrong, passes_right, passes_wrong):

@@ -1,5 +1,6 @@
 """Loading and writing with a tiny real model: batched against alone, streamed against whole."""
 
+import json
 import threading
 from pathlib import Path
 
@@ -77,6 +78,42 @@ def test_pickled_weights_are_refused_unread(tmp_path):
     (base / "model.safetensors").unlink()
     with pytest.raises(ValueError, match="pickled weights, which can run code"):
         models.load(base)
+
+
+@pytest.mark.parametrize("left", [0, 1000, -1000])
+def test_weights_that_are_cut_off_are_named(tmp_path, left):
+    weights = tiny_model(tmp_path / "base") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:left])
+    with pytest.raises(ValueError, match="the weights of .*base are damaged"):
+        models.load(tmp_path / "base")
+
+
+def test_a_pointer_in_place_of_weights_is_named(tmp_path):
+    weights = tiny_model(tmp_path / "base") / "model.safetensors"
+    weights.write_text("version https://git-lfs.github.com/spec/v1\nsize 3\n")
+    with pytest.raises(ValueError, match="a pointer of Git LFS"):
+        models.load(tmp_path / "base")
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (
+            {"num_hidden_layers": 4},
+            "18 are missing or of another shape, model.layers.2",
+        ),
+        (
+            {"intermediate_size": 80},
+            "6 are missing or of another shape, model.layers.0",
+        ),
+        ({"tie_word_embeddings": False}, "1 are missing .*, lm_head.weight among"),
+    ],
+)
+def test_no_weight_is_left_to_chance(tmp_path, change, said):
+    config = tiny_model(tmp_path / "base") / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | change))
+    with pytest.raises(ValueError, match=said):
+        models.load(tmp_path / "base")
 
 
 def test_code_of_the_models_own_is_refused(tmp_path):

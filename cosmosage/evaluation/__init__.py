@@ -9,6 +9,7 @@ the same texts and questions only, and a difference that chance can make is neve
 
 import gc
 import itertools
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage import models as rooms_models
 from cosmosage.documents import (
+    alone,
     fingerprint,
     read_json,
     read_jsonl,
@@ -38,7 +40,7 @@ from cosmosage.evaluation.choices import (
 )
 from cosmosage.evaluation.exposure import marks
 from cosmosage.evaluation.passages import FORMAT, looked_up, with_retrieval
-from cosmosage.evaluation.questions import read_questions
+from cosmosage.evaluation.questions import read_questions, told_by
 from cosmosage.evaluation.saves import in_chunks
 from cosmosage.evaluation.texts import (
     LENGTH,
@@ -121,6 +123,7 @@ def evaluate(
         FileNotFoundError: a model, its tokenizer or a file is missing.
         ValueError: nothing to measure, an empty or damaged set, a question without an
             answer, or a context longer than the model's.
+        BlockingIOError: another process is measuring into ``out``.
     """
     named = name_models(models)
     if not named:
@@ -142,7 +145,9 @@ def evaluate(
     for path in named.values():
         rooms_models.check(path)
     keys = {
-        (kind, name): fingerprint(FORM, path, length if kind == "texts" else None)
+        (kind, name): fingerprint(
+            FORM, told_by(path), length if kind == "texts" else None
+        )
         for (kind, name), path in files.items()
     }
     about = {
@@ -154,7 +159,10 @@ def evaluate(
         asked = _with_passages(items, keys, Path(index))
         ways |= {with_retrieval(name): (path, *asked) for name, path in named.items()}
     figures = {}
-    with tqdm(ways.items(), desc="evaluating", unit="model") as bar:
+    with (
+        alone(out),
+        tqdm(ways.items(), desc="evaluating", unit="model") as bar,
+    ):
         for name, (path, sets, set_keys) in bar:
             bar.set_postfix_str(name)
             measure = _Measuring(name, path, Path(out), length)
@@ -304,16 +312,27 @@ class _Measuring:
             return in_chunks(
                 *saved,
                 items,
-                lambda chunk: _read(*loaded, chunk, self.length),
+                lambda chunk: self._finite(_read(*loaded, chunk, self.length)),
                 lambda text: len(text["text"]) / CHUNK_BYTES,
             )
         ask = gold_answers if "gold" in items[0] else answers
         return in_chunks(
             *saved,
             items,
-            lambda chunk: ask(*loaded, chunk),
+            lambda chunk: self._finite(ask(*loaded, chunk)),
             lambda _: 1 / CHUNK_QUESTIONS,
         )
+
+    def _finite(self, read: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Records as they are, if all that they hold are numbers."""
+        for record in read:
+            try:
+                json.dumps(record, allow_nan=False)
+            except ValueError as error:
+                raise ValueError(
+                    f"{self.name} gives no number for {record['id']}: its weights are damaged"
+                ) from error
+        return read
 
     def _summarise(
         self, items: dict[tuple[str, str], list[dict]], about: dict[str, dict]

@@ -18,8 +18,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage import models as rooms_models
 from cosmosage.assistant import NOT_FOUND
-from cosmosage.documents import finish, finished, fingerprint, read_jsonl, write_json
-from cosmosage.documents import write_jsonl
+from cosmosage.documents import alone, finish, finished, fingerprint, read_jsonl
+from cosmosage.documents import write_json, write_jsonl
 from cosmosage.evaluation import passages, statistics
 from cosmosage.evaluation.agreement import abstains, agreement, same_meaning
 from cosmosage.evaluation.choices import cloze
@@ -28,6 +28,7 @@ from cosmosage.evaluation.drawing import Drawn, draw
 from cosmosage.evaluation.judge import Judge, corrected
 from cosmosage.evaluation.passages import looked_up, read_before, with_retrieval
 from cosmosage.evaluation.questions import named, question_records, read_questions
+from cosmosage.evaluation.questions import told_by
 from cosmosage.evaluation.saves import in_chunks
 from cosmosage.evaluation.written import numeric, score
 
@@ -80,6 +81,7 @@ def ask(
     Raises:
         FileNotFoundError: a model or the file is missing.
         ValueError: no questions, or one that is too long for a model.
+        BlockingIOError: another process is asking into ``out``.
     """
     files = [questions] if isinstance(questions, (str, Path)) else list(questions)
     asked = question_records(
@@ -90,11 +92,23 @@ def ask(
         looked = looked_up(asked, index)
         shelf = passages.FORMAT, index / "done.json"
         ways |= {with_retrieval(n): (path, looked, shelf) for n, path in models.items()}
+    with alone(out):
+        return _asked(ways, files, out, samples, max_new_tokens)
+
+
+def _asked(
+    ways: Mapping[str, tuple[str | Path, list[dict[str, Any]], tuple]],
+    files: Sequence[Path],
+    out: Path,
+    samples: int,
+    max_new_tokens: int,
+) -> dict[str, dict[str, Any]]:
+    """The figures of each way to ask: a model, the questions and what they are looked up in."""
     figures = {}
     for name, (path, records, shelf) in ways.items():
         file, mark = out / f"{name}.asked.jsonl", out / f".{name}.asked.done.json"
         key = fingerprint(
-            *(_FORMAT, str(path), rooms_models.portrait(path), *map(Path, files)),
+            *(_FORMAT, str(path), rooms_models.portrait(path), *map(told_by, files)),
             *(*shelf, samples, max_new_tokens, TEMPERATURE),
         )
         if not finished(mark, key) or not file.is_file():

@@ -6,7 +6,7 @@ base came to 4 right answers of 49, with three excerpts of 400, the best next to
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ FOUND = 5
 """Passages that are looked through."""
 EXCERPTS, CHARACTERS = 3, 400
 """That stand before a question, some 300 tokens together."""
-FORMAT = 1
+FORMAT = 2
 """Counted up when another choice is made of the same index: questions are then asked anew."""
 
 
@@ -51,7 +51,8 @@ def _excerpts(question: str, index: Index) -> list[Passage]:
     pieces = [
         replace(passage, text=text)
         for passage in index.search(question, FOUND)
-        for text in passages(passage.text, CHARACTERS)
+        for part in passages(passage.text, CHARACTERS)
+        for text in _bounded(part)
     ]
     held = [set(words(piece.text)) for piece in pieces]
     weights = {
@@ -63,6 +64,20 @@ def _excerpts(question: str, index: Index) -> list[Passage]:
     ]
     ranked = sorted(range(len(pieces)), key=lambda place: -shares[place])
     return [pieces[place] for place in ranked[:EXCERPTS]]
+
+
+def _bounded(text: str) -> Iterator[str]:
+    """A piece as it is, or, if it is a table or a listing of pages, its lines or words in parts:
+    whole it would leave a model no room for the question."""
+    start = 0
+    while len(text) - start > 2 * CHARACTERS:
+        end = start + CHARACTERS
+        ends = (text.rfind(mark, start + 1, end) for mark in "\n ")
+        cut = next((place for place in ends if place > 0), end)
+        if part := text[start:cut].strip():
+            yield part
+        start = cut
+    yield text[start:].strip()
 
 
 def read_before(record: Mapping[str, Any]) -> str:

@@ -70,6 +70,11 @@ def read_questions(
     return question_records(_question(record, names) for record in records)
 
 
+def told_by(dataset: str | Path) -> str | Path:
+    """What tells a set from others in a fingerprint: its file, or its name on the hub."""
+    return Path(dataset) if Path(dataset).exists() else str(dataset)
+
+
 def _records(dataset: str | Path, split: str) -> Iterable[dict[str, Any] | str]:
     path = Path(dataset)
     if path.suffix == ".xlsx":

@@ -20,16 +20,21 @@ def in_chunks(
     """Results for all items, so that a kill costs one chunk.
 
     The save file is appended to: its first line is the fingerprint, and a last line that a
-    kill cut short is dropped.
+    kill cut short is dropped. One that is damaged, or whose results are of other items, counts
+    for nothing.
 
     Args:
         save: the file; whoever asks deletes it when the results are kept elsewhere.
         key: a fingerprint of all that the results depend on.
-        items: to be worked on, in order.
-        work: items to their results, in order.
+        items: to be worked on, in order; each has an ``id``.
+        work: items to their results, in order; each with its item's ``id``.
         weight: an item's share of a chunk.
     """
     results = _saved(save, key)
+    if [result.get("id") for result in results] != [
+        item["id"] for item in items[: len(results)]
+    ]:
+        results = []
     write_jsonl(save, [{"fingerprint": key}, *results])
     with tqdm(
         total=len(items), initial=len(results), desc=save.stem.strip("."), leave=False
@@ -52,7 +57,10 @@ def in_chunks(
 def _saved(save: Path, key: str) -> list[dict[str, Any]]:
     if not save.is_file():
         return []
-    lines = save.read_text("utf-8").split("\n")[:-1]  # a cut line has no end
-    if not lines or json.loads(lines[0]) != {"fingerprint": key}:
+    try:
+        lines = save.read_text("utf-8").split("\n")[:-1]  # a cut line has no end
+        head, *results = map(json.loads, lines)
+    except ValueError:  # damaged, or nothing there
         return []
-    return [json.loads(line) for line in lines[1:]]
+    whole = head == {"fingerprint": key} and all(isinstance(r, dict) for r in results)
+    return results if whole else []
