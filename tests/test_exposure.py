@@ -151,6 +151,37 @@ def test_figures_come_with_and_without_what_was_read(folder, tmp_path, monkeypat
     assert groups[:2] == ["all", "untainted"]
 
 
+def test_marks_are_of_the_training_of_the_model_that_is_compared(
+    folder, tmp_path, monkeypatch
+):
+    """Two trainings in one folder: the base's marks are those of the last."""
+    texts, asked = tmp_path / "held.jsonl", tmp_path / "open.jsonl"
+    held = [sentence(seed) for seed in range(3)]
+    write_jsonl(texts, ({"id": f"p{n}", "text": text} for n, text in enumerate(held)))
+    question = {"question": "How wide?", "gold": "3 Mpc"}
+    write_jsonl(
+        asked, ({"id": f"q{n}", "document": f"arxiv:{n}", **question} for n in range(3))
+    )
+    given = {"held": texts}, {"open": asked}, tmp_path / "out"
+    for name, read in (("one", [0]), ("two", [1, 2])):
+        train = [tmp_path / f"{name}.jsonl"]
+        write_jsonl(train[0], ({"id": f"arxiv:{n}", "text": held[n]} for n in read))
+        evaluate({"base": folder, name: folder}, *given, trained_on=train)
+    for name, read, unread in (("one", 1, 2), ("two", 2, 1)):
+        compared = compare(tmp_path / "out", "base", name)
+        assert compared["knowledge"][0]["n"] == [read, unread]
+        counts = {line["group"]: line["n"] for line in compared["lines"]}
+        assert (counts["untainted"], counts["contained"]) == (unread, read)
+    monkeypatch.setattr(models, "load", None)
+    figures = evaluate({"one": folder}, *given)["one"]
+    assert figures["texts"]["held"]["untainted"] is None
+    assert list(figures["questions"]["open"]["by_group"]) == ["answered_by_texts"]
+    compared = compare(tmp_path / "out", "base", "one")
+    assert not compared["knowledge"]
+    groups = [line["group"] for line in compared["lines"]]
+    assert groups == ["all", "all", "answered_by_texts"]
+
+
 def test_passages_stand_before_the_question(folder, tmp_path):
     """The figures with retrieval are those of the text that the passages make with the question."""
     found = tmp_path / "documents.jsonl"

@@ -38,7 +38,7 @@ from cosmosage.evaluation.choices import (
     summarise_gold,
     with_others,
 )
-from cosmosage.evaluation.exposure import marks
+from cosmosage.evaluation.exposure import marks, remarked
 from cosmosage.evaluation.passages import FORMAT, looked_up, with_retrieval
 from cosmosage.evaluation.questions import read_questions, told_by
 from cosmosage.evaluation.saves import in_chunks
@@ -112,7 +112,7 @@ def evaluate(
         length: tokens of context in which texts are read; by default 1,024, or what the
             model takes. Models are compared in one context only.
         trained_on: files of the documents that the models were trained on, so that what stood
-            there is told from what did not.
+            there is told from what did not. What an earlier call told of these sets is forgotten.
         index: that ``retrieval.build`` wrote: every model is then also asked the questions with
             what of it speaks to them (see ``passages``), as "<model> with retrieval".
 
@@ -342,7 +342,9 @@ class _Measuring:
         for kind, each in items:
             figure, known = self.record[kind][each], about["marks"][kind, each]
             before = figure["documents"] if kind == "texts" else self.given[each]
-            fresh = _summary(kind, [r | known.get(r["id"], {}) for r in before])
+            fresh = _summary(
+                kind, [remarked(r, known.get(r["id"], {})) for r in before]
+            )
             if kind == "questions":
                 given = fresh.pop("answers")
                 new = new or given != before

@@ -17,6 +17,7 @@ import numpy as np
 from cosmosage.documents import read_json, read_jsonl
 from cosmosage.evaluation import statistics
 from cosmosage.evaluation.choices import MEASURES, groups
+from cosmosage.evaluation.exposure import marks_of, remarked
 from cosmosage.evaluation.texts import by_section, by_source, by_time, untainted
 
 _Texts = dict[str, tuple[list[dict], list[dict]]]
@@ -38,7 +39,8 @@ def compare(
         out: the folder that ``evaluate`` wrote to; or one for each fold of a cross-validation,
             whose tuned models had each their own texts and questions withheld: sets of one name
             are then put together, and what is compared is the way of training, not one model.
-        base, tuned: the names of two models in it.
+        base, tuned: the names of two models in it; what was trained on is what the tuned one's
+            records say, for the base may have been marked for another's training since.
         margins: for sets on which nothing may be lost, how much is taken for nothing: per cent of
             the bits per byte, or points of accuracy. Set it before you look.
         after: the month (``2024-07``) from which on the base cannot have seen what came out: texts
@@ -286,6 +288,7 @@ def _compare_texts(
 ) -> list[dict[str, Any]]:
     """The line of all texts, and those of their times and parts, each tried as a family."""
     other = {record["id"]: record for record in second}
+    first = [remarked(one, marks_of(other[one["id"]])) for one in first]
     whole, parts = {"all": first}, {}
     if clean := untainted(first):
         whole["untainted"] = clean
@@ -524,7 +527,7 @@ def _compare_answers(asked: dict[str, list[tuple[dict, dict]]]) -> list[dict[str
 def _pairs(name: str, first: list[dict], second: list[dict]) -> list[tuple[dict, dict]]:
     """What two models answered to the questions of a set."""
     one, other = ([a for a in given if a["set"] == name] for given in (first, second))
-    return list(zip(one, other))
+    return [(remarked(a, marks_of(b)), b) for a, b in zip(one, other)]
 
 
 def _compare_shares(right: Counter) -> dict[str, Any]:

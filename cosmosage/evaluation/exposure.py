@@ -20,6 +20,9 @@ TAINTED = 0.2
 """Share of a text's words in runs of ``RUN`` that were trained on, from which on it is no clean
 test: Llama 2's bound (Touvron et al. 2023, arXiv:2307.09288, appendix A.6)."""
 
+MARKS = ("seen", "tainted", "group")
+"""The fields in which ``marks`` tells of a record what one training held of it."""
+
 Part = tuple[str, str]
 """``texts`` or ``questions``, and the name of a set."""
 
@@ -60,6 +63,17 @@ def marks(
             for each in sought.values():
                 each.meet(document)
     return {part: each.marks() for part, each in sought.items()}
+
+
+def marks_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record says of a training."""
+    return {field: record[field] for field in MARKS if field in record}
+
+
+def remarked(record: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with what is known of it, in place of what was marked of another training."""
+    kept = {field: value for field, value in record.items() if field not in MARKS}
+    return {**kept, **known}
 
 
 class _Texts:
