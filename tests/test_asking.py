@@ -234,5 +234,10 @@ def test_the_command_asks_and_judges(folder, file, tmp_path, capsys, monkeypatch
     assert "passes 30 of 30 answers that people marked right, and 0 of 30" in printed
     found = json.loads((tmp_path / "out/questions/judged.json").read_text())
     assert found["tiny"]["accuracy"] == 1.0 and found["tiny"]["n"] == 1
+    write_jsonl(tmp_path / "none.asked.jsonl", [line_of(None, "8 Mpc")])
+    with pytest.raises(ValueError, match="no answers to judge"):
+        asking.judge_asked(
+            ["none"], tmp_path, judge.Judge("tiny"), found["calibration"]
+        )
     with pytest.raises(FileNotFoundError, match="ask nobody first"):
         asking.judge_asked(["nobody"], tmp_path, judge.Judge("tiny"), file)
