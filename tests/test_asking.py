@@ -198,6 +198,8 @@ def test_silence_makes_no_model_look_as_if_it_knew():
         {"tiny": beside}
     )
     assert asked_table({"tiny": beside}).endswith(": not distinguishable from .5")
+    assert "15 of 30" in asked_table({"tiny": beside})
+    assert "right to unanswerable: of the plain answer" in asked_table({"tiny": beside})
     nothing = asking.summarise_asked([silent] * 3)
     assert nothing["auroc"] is None and nothing["risk_coverage"] == []
     assert nothing["answered"] == [0, 3] and nothing["reliability"]["bins"] == []

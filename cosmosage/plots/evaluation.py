@@ -211,7 +211,10 @@ def _arms(point: dict[str, Any], kind: str) -> list[list[float]] | None:
     return ends and [[point[kind] - ends[0]], [ends[1] - point[kind]]]
 
 
-_UNASKED = "not measured: no question\nwas asked again by chance"
+def _unmeasured(figure: dict[str, Any]) -> str:
+    """Why there is no measure of agreement."""
+    why = "was asked again by chance" if figure["n"] else "has an answer"
+    return f"not measured: no question\n{why}"
 
 
 def reliability(
@@ -235,7 +238,7 @@ def reliability(
             fontsize="small",
         )
         if "reliability" not in figure:
-            part.set_title(f"{name}\n{_UNASKED}", fontsize=9)
+            part.set_title(f"{name}\n{_unmeasured(figure)}", fontsize=9)
             continue
         given = _answered(figure)
         if not figure["reliability"]["bins"]:
@@ -265,8 +268,8 @@ def reliability(
                 fontsize=8,
             )
         error = figure["reliability"]["error"]
-        part.set_title(f"{name}\n{given}, calibration error {error:.2f}", fontsize=9)
-    ax[0].set_ylabel("right / share")
+        part.set_title(f"{name}\n{given}\ncalibration error {error:.2f}", fontsize=9)
+    ax[0].set_ylabel("right, of what most say / share")
     return ax
 
 
@@ -292,7 +295,11 @@ def risk_coverage(
     said = discrimination(asked)
     for part, (name, figure) in zip(ax, asked.items()):
         part.set(xlim=(0, 1.05), ylim=(-0.05, 1.05))
-        part.set_xlabel("coverage: answers given / share of all", fontsize="small")
+        part.set_xlabel(
+            "coverage: answers given / share of all\n"
+            "(each that which most samples agree on)",
+            fontsize="small",
+        )
         if figure.get("risk_coverage"):
             lines = figure["risk_coverage"]
             given = [line["coverage"] for line in lines]
@@ -331,7 +338,7 @@ def discrimination(asked: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 def _area(figure: dict[str, Any], verdict: str | None) -> str:
     if "risk_coverage" not in figure:
-        return _UNASKED
+        return _unmeasured(figure)
     if not figure["risk_coverage"]:
         return f"no AUROC: {_answered(figure)}"
     if verdict is None:
