@@ -166,9 +166,8 @@ def asked_table(figures: dict[str, dict[str, Any]]) -> str:
         f"{_aligned(rows)}\nright to unanswerable: of the plain answer; most agree and AUROC: of "
         "the one that most samples agree on, where at least one says something"
     )
-    for name, verdict in verdicts(figures).items():
-        p = f"agreement against right and wrong, p {figures[name]['auroc_p']:.4f}"
-        out += f"\n{name}: {p}: {verdict}"
+    for name, (verdict, p) in verdicts(figures).items():
+        out += f"\n{name}: AUROC {verdict}, p {p:.4f} (Holm's, for all that are shown)"
     return out
 
 

@@ -325,8 +325,8 @@ def risk_coverage(
 
 
 def discrimination(asked: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """What agreement tells of right and wrong, by model: AUROC with interval, p and verdict, or
-    why there is none.
+    """What agreement tells of right and wrong, by model: AUROC with interval, Holm's p and a
+    verdict, or why there is none.
 
     Args:
         asked: what ``asking.ask`` gave: of all models that are shown together, for the verdicts
@@ -336,15 +336,15 @@ def discrimination(asked: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {name: _area(fig, verdicts.get(name)) for name, fig in asked.items()}
 
 
-def _area(figure: dict[str, Any], verdict: str | None) -> str:
+def _area(figure: dict[str, Any], said: tuple[str, float] | None) -> str:
     if "risk_coverage" not in figure:
         return _unmeasured(figure)
     if not figure["risk_coverage"]:
         return f"no AUROC: {_answered(figure)}"
-    if verdict is None:
+    if said is None:
         share = figure["risk_coverage"][-1]["risk"]
         return f"no AUROC: all answers are {'wrong' if share else 'right'}"
-    edges, p = figure["auroc_interval"], figure["auroc_p"]
+    edges, (verdict, p) = figure["auroc_interval"], said
     ends = f"{edges[0]:.2f} to {edges[1]:.2f}" if edges else "no interval"
     least = "p < 0.001" if p < 0.001 else f"p {p:.3f}"
     return f"AUROC {figure['auroc']:.2f} ({ends}),\n{least}: {verdict}"
