@@ -392,17 +392,23 @@ def gold(figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
 
 
 _COUNTED = {
+    # of the plain answer
     "right numbers": "numeric",
     "right words": "words",
     "word for word": "exact",
     "gave no answer": "abstained",
     "gave none where there is none": "unanswerable",
+    # of that which most samples agree on
     "answered by chance": "answered",
+    "right, of what most samples say": "agreed_right",
 }
 
 
 def asked(figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
     """What models wrote when they were asked, and whether they knew what they knew.
+
+    What is right of the plain answer may be wrong in that which most samples agree on, and only
+    the latter is held against agreement: both are told. A dash where there is nothing to tell.
 
     Args:
         figures: what ``asking.ask`` gave.
@@ -413,12 +419,16 @@ def asked(figures: dict[str, dict[str, Any]]) -> pd.DataFrame:
             {
                 "model": model,
                 "n": figure["n"],
-                "right": _ended(figure, "right"),
+                "right, of plain answers": (
+                    _ended(figure, "right") if "right" in figure else "-"
+                ),
                 **{
                     name: " of ".join(map(str, figure[key])) if key in figure else "-"
                     for name, key in _COUNTED.items()
                 },
-                "agreement": f"{figure['agreement']:.2f}",
+                "agreement": (
+                    f"{figure['agreement']:.2f}" if "agreement" in figure else "-"
+                ),
                 "does agreement tell right from wrong?": " ".join(said[model].split()),
             }
             for model, figure in figures.items()

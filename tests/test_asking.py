@@ -211,10 +211,11 @@ def test_silence_makes_no_model_look_as_if_it_knew():
     last = beside["risk_coverage"][-1]
     assert (last["coverage"], last["risk"], last["n"]) == (0.5, 0.5, 30)
     assert "30 of 60" in asked_table({"tiny": beside})
-    assert "tiny: agreement against right and wrong, p " in asked_table(
+    assert "tiny: AUROC not distinguishable from .5, p " in asked_table(
         {"tiny": beside}
     )
-    assert asked_table({"tiny": beside}).endswith(": not distinguishable from .5")
+    assert "15 of 30" in asked_table({"tiny": beside})
+    assert "right to unanswerable: of the plain answer" in asked_table({"tiny": beside})
     nothing = asking.summarise_asked([silent] * 3)
     assert nothing["auroc"] is None and nothing["risk_coverage"] == []
     assert nothing["answered"] == [0, 3] and nothing["reliability"]["bins"] == []
@@ -251,5 +252,10 @@ def test_the_command_asks_and_judges(folder, file, tmp_path, capsys, monkeypatch
     assert "passes 30 of 30 answers that people marked right, and 0 of 30" in printed
     found = json.loads((tmp_path / "out/questions/judged.json").read_text())
     assert found["tiny"]["accuracy"] == 1.0 and found["tiny"]["n"] == 1
+    write_jsonl(tmp_path / "none.asked.jsonl", [line_of(None, "8 Mpc")])
+    with pytest.raises(ValueError, match="no answers to judge"):
+        asking.judge_asked(
+            ["none"], tmp_path, judge.Judge("tiny"), found["calibration"]
+        )
     with pytest.raises(FileNotFoundError, match="ask nobody first"):
         asking.judge_asked(["nobody"], tmp_path, judge.Judge("tiny"), file)

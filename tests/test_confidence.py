@@ -37,6 +37,11 @@ def test_the_p_of_the_area_is_scipys(ties):
         assert area.p == pytest.approx(exact.pvalue, abs=0.015)
 
 
+def verdicts(figures):
+    """Without their p."""
+    return {name: said for name, (said, _) in confidence.verdicts(figures).items()}
+
+
 def told(area, **more):
     """The figures of an area, as a summary has them."""
     figure = {"auroc": area.value, "auroc_interval": area.interval, "auroc_p": area.p}
@@ -52,7 +57,7 @@ def test_chance_is_not_called_knowledge_where_few_answers_are_right(monkeypatch)
     for _ in range(200):
         scores = np.clip(random.binomial(10, random.beta(1, 2, 60)), 1, 10) / 10
         area = confidence.auroc(scores, random.permutation(60) < 3)
-        said.append(confidence.verdicts({"m": told(area)})["m"])
+        said.append(verdicts({"m": told(area)})["m"])
     assert said.count(confidence.CANNOT) / 200 > 0.92
 
 
@@ -64,17 +69,18 @@ def test_a_verdict_needs_interval_and_p_and_allows_for_how_many_are_shown():
     assert many.interval is None and many.p < 0.001
     unsure = {"auroc": 0.7, "auroc_interval": [0.6, 0.8], "auroc_p": 0.03}
     figures = {"two": told(two), "many": told(many), "none": {"auroc": None}}
-    said = confidence.verdicts(figures | {"alone": unsure, "asked once": {}})
+    assert confidence.verdicts({"one": unsure, "two": unsure})["two"][1] == 0.06
+    said = verdicts(figures | {"alone": unsure, "asked once": {}})
     assert said == {
         "two": confidence.CANNOT,
         "many": confidence.TELLS,
         "alone": confidence.CANNOT,
     }
-    assert confidence.verdicts({"alone": unsure}) == {"alone": confidence.TELLS}
+    assert verdicts({"alone": unsure}) == {"alone": confidence.TELLS}
     below = unsure | {"auroc": 0.3, "auroc_interval": [0.2, 0.4]}
-    assert confidence.verdicts({"below": below}) == {"below": confidence.REVERSED}
+    assert verdicts({"below": below}) == {"below": confidence.REVERSED}
     wide = unsure | {"auroc_interval": [0.49, 0.8]}
-    assert confidence.verdicts({"wide": wide}) == {"wide": confidence.CANNOT}
+    assert verdicts({"wide": wide}) == {"wide": confidence.CANNOT}
 
 
 def test_the_interval_of_the_area_holds_the_truth(monkeypatch):

@@ -245,9 +245,10 @@ def test_what_was_written_is_shown_with_what_agreement_tells():
         for n in range(8)
     ]
     (row,) = views.asked({"tuned": summarise_asked(given)}).to_dict("records")
-    assert row["n"] == 8 and row["right"].startswith("0.500 (")
+    assert row["n"] == 8 and row["right, of plain answers"].startswith("0.500 (")
     assert row["right numbers"] == "3 of 6" and row["right words"] == "1 of 2"
     assert row["word for word"] == "1 of 8" and row["answered by chance"] == "7 of 8"
+    assert row["right, of what most samples say"] == "3 of 7"
     assert row["gave none where there is none"] == "0 of 0"
     told = row["does agreement tell right from wrong?"]
     assert "not distinguishable" in told and "\n" not in told
@@ -255,3 +256,19 @@ def test_what_was_written_is_shown_with_what_agreement_tells():
     (row,) = views.asked({"tuned": summarise_asked(wrong)}).to_dict("records")
     told = row["does agreement tell right from wrong?"]
     assert told == "no AUROC: all answers are wrong"
+
+
+def test_what_was_not_asked_again_or_has_no_answer_is_a_dash():
+    none = {"gold": None, "abstained": True}
+    once = written_answer("tuned", "3", True, False)
+    once |= {"overlap": 0.5, "exact": False, "numeric": True}
+    rows = views.asked(
+        {"none": summarise_asked([none]), "once": summarise_asked([once])}
+    ).to_dict("records")
+    assert rows[0]["right, of plain answers"] == rows[0]["right numbers"] == "-"
+    assert rows[0]["gave none where there is none"] == "1 of 1"
+    assert rows[1]["right numbers"] == "1 of 1"
+    for row, why in zip(rows, ("has an answer", "was asked again by chance")):
+        assert row["agreement"] == row["right, of what most samples say"] == "-"
+        told = row["does agreement tell right from wrong?"]
+        assert told == f"not measured: no question {why}"

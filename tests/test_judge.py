@@ -173,6 +173,28 @@ def test_the_interval_of_a_corrected_share_holds_the_truth():
     assert held / 150 > 0.9
 
 
+def test_a_calibration_that_does_not_fit_makes_nothing_sure():
+    known = {"usable": True, "passes_right": [36, 40], "passes_wrong": [8, 40]}
+    found = corrected(0, 60, known)
+    assert not found["fits"] and found["accuracy"] == 0
+    low, high = found["accuracy_interval"]
+    assert low == 0 and 0.02 < high < 0.1
+    found = corrected(200, 200, known)
+    assert not found["fits"] and found["accuracy"] == 1
+    low, high = found["accuracy_interval"]
+    assert 0.9 < low < 1 and high == 1
+    for passed in (8, 30, 54):  # of 60
+        found = corrected(passed, 60, known)
+        low, high = found["accuracy_interval"]
+        assert found["fits"] and low < high and low <= found["accuracy"] <= high
+
+
+def test_without_answers_there_is_nothing_to_correct():
+    known = {"usable": True, "passes_right": [36, 40], "passes_wrong": [8, 40]}
+    with pytest.raises(ValueError, match="no answers to judge"):
+        corrected(0, 0, known)
+
+
 def test_a_judge_that_cannot_tell_gives_no_figure(server):
     known = calibrate(server.judge, graded(30, 30, 20, 17))
     assert not known["usable"]

@@ -232,7 +232,7 @@ def test_reliability_has_the_counts_and_intervals_of_each_bin():
     assert [text.get_text() for text in ax[0].texts] == [str(b["n"]) for b in bins]
     assert list(ax[0].lines[0].get_xydata().ravel()) == [0, 0, 1, 1]  # the diagonal
     assert not ax[3].lines and "asked again" in ax[3].get_title()
-    assert "60 of 60 answered, calibration" in ax[0].get_title()
+    assert "60 of 60 answered\ncalibration" in ax[0].get_title()
     assert not ax[4].lines and ax[4].get_title() == "silent\n0 of 60 answered"
 
 

@@ -169,10 +169,12 @@ def _asked(models: dict[str, str | Path], given: argparse.Namespace) -> str:
 
 
 def asked_table(figures: dict[str, dict[str, Any]]) -> str:
-    """What models wrote, side by side."""
+    """What models wrote, side by side; a sentence tells what is of the plain answer, and what of
+    that which most samples agree on."""
     heads = "model right overlap exact numbers words abstained unanswerable".split()
-    counts = "exact numeric words abstained unanswerable answered".split()
-    rows = [[*heads, "answered by chance", "agreement", "AUROC", "n"]]
+    counts = "exact numeric words abstained unanswerable answered agreed_right".split()
+    rows = [[*heads, "answered by chance", "most agree: right", "agreement", "AUROC"]]
+    rows[0].append("n")
     for name, figure in figures.items():
         rows.append(
             [name]
@@ -191,10 +193,12 @@ def asked_table(figures: dict[str, dict[str, Any]]) -> str:
             ]
             + [str(figure["n"])]
         )
-    out = _aligned(rows)
-    for name, verdict in verdicts(figures).items():
-        p = f"agreement against right and wrong, p {figures[name]['auroc_p']:.4f}"
-        out += f"\n{name}: {p}: {verdict}"
+    out = (
+        f"{_aligned(rows)}\nright to unanswerable: of the plain answer; most agree and AUROC: of "
+        "the one that most samples agree on, where at least one says something"
+    )
+    for name, (verdict, p) in verdicts(figures).items():
+        out += f"\n{name}: AUROC {verdict}, p {p:.4f} (Holm's, for all that are shown)"
     return out
 
 

@@ -275,7 +275,7 @@ def judge_asked(
 
     Raises:
         FileNotFoundError: a model was not asked.
-        ValueError: the judge cannot tell right from wrong.
+        ValueError: the judge cannot tell right from wrong, or no question has an answer.
         ConnectionError: the judge does not answer.
     """
     files = {name: out / f"{name}.asked.jsonl" for name in models}

@@ -66,15 +66,20 @@ TELLS, CANNOT, REVERSED = (
 )
 
 
-def verdicts(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def verdicts(
+    figures: Mapping[str, Mapping[str, Any]],
+) -> dict[str, tuple[str, float]]:
     """What the areas that are shown together say: ``TELLS``, ``CANNOT`` or ``REVERSED``.
 
-    An area says something if its interval is without .5 and its p, by Holm's method for as many as
-    there are, below .05.
+    An area says something if its interval is without .5 and its p below .05, by Holm's method for
+    as many as there are.
 
     Args:
         figures: by name ``auroc``, ``auroc_interval`` and ``auroc_p``; those without an area get
             no verdict.
+
+    Returns:
+        By name the verdict and Holm's p.
     """
     there = {
         name: figure
@@ -86,7 +91,7 @@ def verdicts(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     for (name, figure), p in zip(there.items(), ps):
         low, high = figure["auroc_interval"] or (figure["auroc"],) * 2
         sure = p < 0.05 and not low <= 0.5 <= high
-        out[name] = (TELLS if low > 0.5 else REVERSED) if sure else CANNOT
+        out[name] = (TELLS if low > 0.5 else REVERSED) if sure else CANNOT, p
     return out
 
 

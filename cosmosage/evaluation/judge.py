@@ -122,17 +122,25 @@ def corrected(passed: int, n: int, calibration: dict[str, Any]) -> dict[str, Any
     interval is the middle 95 % of draws of all three shares from their distributions (beta, with
     Jeffreys' prior), so that a judge known from few answers widens it.
 
+    If fewer pass than the judge passes of wrong answers, or more than it passes of right ones
+    (below, or above, Wilson's 95 % interval), it errs otherwise here than it did on the graded
+    answers: they do not ``fit``, and the correction would be sure of 0, or 1. The interval then
+    reaches from there to what it would be if the judge passed no wrong answer, or every right one.
+
     Args:
         passed: of ``n`` answers.
         n: that were judged.
         calibration: what ``calibrate`` gave.
 
     Returns:
-        ``judged``: the raw share; ``accuracy`` and ``accuracy_interval``; ``n``.
+        ``judged``: the raw share; ``accuracy`` and ``accuracy_interval``; ``fits``: whether the
+        calibration does; ``n``.
 
     Raises:
-        ValueError: the judge is not usable.
+        ValueError: the judge is not usable, or there are no answers.
     """
+    if n == 0:
+        raise ValueError("there are no answers to judge: no question has a right one")
     if not calibration["usable"]:
         (right, m), (wrong, k) = (
             calibration["passes_right"],
@@ -151,16 +159,22 @@ def corrected(passed: int, n: int, calibration: dict[str, Any]) -> dict[str, Any
             calibration["passes_wrong"],
         )
     )
+    share = passed / n
+    too_few = share < statistics.wilson(*calibration["passes_wrong"])[0]
+    too_many = share > statistics.wilson(*calibration["passes_right"])[1]
+    wrong = np.zeros_like(wrong) if too_few else wrong
+    right = np.ones_like(right) if too_many else right
     told = right > wrong
     draws = np.clip((raw[told] - wrong[told]) / (right - wrong)[told], 0, 1)
-    shares = [
-        count / total
-        for count, total in (calibration["passes_right"], calibration["passes_wrong"])
+    low, high = statistics.interval(draws)
+    passes = [
+        k / m for k, m in (calibration["passes_right"], calibration["passes_wrong"])
     ]
-    estimate = (passed / n - shares[1]) / (shares[0] - shares[1])
+    estimate = (share - passes[1]) / (passes[0] - passes[1])
     return {
-        "judged": passed / n,
+        "judged": share,
         "accuracy": float(np.clip(estimate, 0, 1)),
-        "accuracy_interval": statistics.interval(draws),
+        "accuracy_interval": [0.0 if too_few else low, 1.0 if too_many else high],
+        "fits": not (too_few or too_many),
         "n": n,
     }

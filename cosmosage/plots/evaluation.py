@@ -211,7 +211,10 @@ def _arms(point: dict[str, Any], kind: str) -> list[list[float]] | None:
     return ends and [[point[kind] - ends[0]], [ends[1] - point[kind]]]
 
 
-_UNASKED = "not measured: no question\nwas asked again by chance"
+def _unmeasured(figure: dict[str, Any]) -> str:
+    """Why there is no measure of agreement."""
+    why = "was asked again by chance" if figure["n"] else "has an answer"
+    return f"not measured: no question\n{why}"
 
 
 def reliability(
@@ -235,7 +238,7 @@ def reliability(
             fontsize="small",
         )
         if "reliability" not in figure:
-            part.set_title(f"{name}\n{_UNASKED}", fontsize=9)
+            part.set_title(f"{name}\n{_unmeasured(figure)}", fontsize=9)
             continue
         given = _answered(figure)
         if not figure["reliability"]["bins"]:
@@ -265,8 +268,8 @@ def reliability(
                 fontsize=8,
             )
         error = figure["reliability"]["error"]
-        part.set_title(f"{name}\n{given}, calibration error {error:.2f}", fontsize=9)
-    ax[0].set_ylabel("right / share")
+        part.set_title(f"{name}\n{given}\ncalibration error {error:.2f}", fontsize=9)
+    ax[0].set_ylabel("right, of what most say / share")
     return ax
 
 
@@ -292,7 +295,11 @@ def risk_coverage(
     said = discrimination(asked)
     for part, (name, figure) in zip(ax, asked.items()):
         part.set(xlim=(0, 1.05), ylim=(-0.05, 1.05))
-        part.set_xlabel("coverage: answers given / share of all", fontsize="small")
+        part.set_xlabel(
+            "coverage: answers given / share of all\n"
+            "(each that which most samples agree on)",
+            fontsize="small",
+        )
         if figure.get("risk_coverage"):
             lines = figure["risk_coverage"]
             given = [line["coverage"] for line in lines]
@@ -318,8 +325,8 @@ def risk_coverage(
 
 
 def discrimination(asked: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """What agreement tells of right and wrong, by model: AUROC with interval, p and verdict, or
-    why there is none.
+    """What agreement tells of right and wrong, by model: AUROC with interval, Holm's p and a
+    verdict, or why there is none.
 
     Args:
         asked: what ``asking.ask`` gave: of all models that are shown together, for the verdicts
@@ -329,15 +336,15 @@ def discrimination(asked: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {name: _area(fig, verdicts.get(name)) for name, fig in asked.items()}
 
 
-def _area(figure: dict[str, Any], verdict: str | None) -> str:
+def _area(figure: dict[str, Any], said: tuple[str, float] | None) -> str:
     if "risk_coverage" not in figure:
-        return _UNASKED
+        return _unmeasured(figure)
     if not figure["risk_coverage"]:
         return f"no AUROC: {_answered(figure)}"
-    if verdict is None:
+    if said is None:
         share = figure["risk_coverage"][-1]["risk"]
         return f"no AUROC: all answers are {'wrong' if share else 'right'}"
-    edges, p = figure["auroc_interval"], figure["auroc_p"]
+    edges, (verdict, p) = figure["auroc_interval"], said
     ends = f"{edges[0]:.2f} to {edges[1]:.2f}" if edges else "no interval"
     least = "p < 0.001" if p < 0.001 else f"p {p:.3f}"
     return f"AUROC {figure['auroc']:.2f} ({ends}),\n{least}: {verdict}"
