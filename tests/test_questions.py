@@ -141,3 +141,15 @@ def test_files_that_are_none(tmp_path):
             read_questions(tmp_path / name)
     with pytest.raises(ValueError, match="empty"):
         read_questions(lines(tmp_path / "empty.jsonl"))
+
+
+def test_half_a_surrogate_pair_is_a_question_mark(tmp_path):
+    half = {"id": "\ud800", "question": "How \ud800 old?"}
+    file = lines(tmp_path / "open.jsonl", half | {"gold": "13\udc00"})
+    assert read_questions(file) == [
+        {"id": "?", "question": "How ? old?", "gold": "13?"}
+    ]
+    file = lines(
+        tmp_path / "set.jsonl", half | {"choices": ["\ud800", "b"], "answer": 1}
+    )
+    assert read_questions(file)[0]["choices"] == ["?", "b"]

@@ -206,6 +206,7 @@ def question_records(questions: Iterable[dict[str, Any]]) -> list[dict[str, Any]
     """
     out: dict[str, dict[str, Any]] = {}
     for number, record in enumerate(questions, start=1):
+        record = {field: _whole(value) for field, value in record.items()}
         name = str(record.get("id") or f"line {number}")
         text = record.get("question")
         if not isinstance(text, str) or not text.strip():
@@ -226,6 +227,15 @@ def question_records(questions: Iterable[dict[str, Any]]) -> list[dict[str, Any]
     if not out:
         raise ValueError("the set of questions is empty; give at least one")
     return list(out.values())
+
+
+def _whole(value: Any) -> Any:
+    """A text, or texts, without halves of surrogate pairs, which no tokenizer and no file takes."""
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return value
 
 
 def named(record: Mapping[str, Any]) -> dict[str, Any]:
