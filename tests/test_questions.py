@@ -125,6 +125,12 @@ def test_any_json_lines_with_a_map(tmp_path, record, columns):
         ({"question": "Why?", "answer": None}, None, "line 1 has no answer"),
         (WANTED | {"answer": "E"}, None, "has no answer .*'E'.*0 to 3"),
         (WANTED | {"choices": ["one"]}, None, "no 'choices'"),
+        (WANTED | {"document": 12}, None, "has the document 12; wanted the id"),
+        (
+            {"question": "Why?", "gold": "x", "document": ["a"]},
+            None,
+            r"line 1 has the document \['a'\]",
+        ),
     ],
 )
 def test_what_a_set_lacks_is_said(tmp_path, record, columns, words):

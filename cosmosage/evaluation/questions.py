@@ -211,6 +211,12 @@ def question_records(questions: Iterable[dict[str, Any]]) -> list[dict[str, Any]
         text = record.get("question")
         if not isinstance(text, str) or not text.strip():
             raise ValueError(f"question {name} has no text in its field 'question'")
+        document = record.get("document")
+        if not isinstance(document, (str, type(None))):
+            raise ValueError(
+                f"question {name} has the document {document!r:.60}; wanted the id of a text, "
+                "or null"
+            )
         if record.get("unanswerable") is True:
             record = {k: v for k, v in record.items() if k not in ("gold", "answer")}
         elif "gold" not in record or "choices" in record:
