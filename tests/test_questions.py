@@ -188,6 +188,12 @@ def test_an_answer_that_can_be_two_is_refused(tmp_path, record, words):
         (WANTED | {"answer": "E"}, None, "has no answer .*'E'.*0 to 3"),
         (WANTED | {"choices": ["one"]}, None, "no 'choices'"),
         (WANTED | {"choices": [None, None]}, None, "no 'choices'"),
+        (WANTED | {"document": 12}, None, "has the document 12; wanted the id"),
+        (
+            {"question": "Why?", "gold": "x", "document": ["a"]},
+            None,
+            r"line 1 has the document \['a'\]",
+        ),
     ],
 )
 def test_what_a_set_lacks_is_said(tmp_path, record, columns, words):
@@ -204,3 +210,15 @@ def test_files_that_are_none(tmp_path):
             read_questions(tmp_path / name)
     with pytest.raises(ValueError, match="empty"):
         read_questions(lines(tmp_path / "empty.jsonl"))
+
+
+def test_half_a_surrogate_pair_is_a_question_mark(tmp_path):
+    half = {"id": "\ud800", "question": "How \ud800 old?"}
+    file = lines(tmp_path / "open.jsonl", half | {"gold": "13\udc00"})
+    assert read_questions(file) == [
+        {"id": "?", "question": "How ? old?", "gold": "13?"}
+    ]
+    file = lines(
+        tmp_path / "set.jsonl", half | {"choices": ["\ud800", "b"], "answer": 1}
+    )
+    assert read_questions(file)[0]["choices"] == ["?", "b"]

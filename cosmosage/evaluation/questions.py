@@ -258,10 +258,17 @@ def question_records(questions: Iterable[dict[str, Any]]) -> list[dict[str, Any]
     """
     out: dict[str, dict[str, Any]] = {}
     for number, record in enumerate(questions, start=1):
+        record = {field: _whole(value) for field, value in record.items()}
         name = str(record.get("id") or f"line {number}")
         text = record.get("question")
         if not isinstance(text, str) or not text.strip():
             raise ValueError(f"question {name} has no text in its field 'question'")
+        document = record.get("document")
+        if not isinstance(document, (str, type(None))):
+            raise ValueError(
+                f"question {name} has the document {document!r:.60}; wanted the id of a text, "
+                "or null"
+            )
         if record.get("unanswerable") is True:
             record = {k: v for k, v in record.items() if k not in ("gold", "answer")}
         elif "gold" not in record or "choices" in record:
@@ -278,6 +285,15 @@ def question_records(questions: Iterable[dict[str, Any]]) -> list[dict[str, Any]
     if not out:
         raise ValueError("the set of questions is empty; give at least one")
     return list(out.values())
+
+
+def _whole(value: Any) -> Any:
+    """A text, or texts, without halves of surrogate pairs, which no tokenizer and no file takes."""
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return value
 
 
 def named(record: Mapping[str, Any]) -> dict[str, Any]:

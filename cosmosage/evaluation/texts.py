@@ -247,7 +247,9 @@ def text_records(documents: Iterable[Document | dict[str, Any]]) -> list[dict]:
             raise ValueError(
                 f"two documents have the id {name}; every document needs its own"
             )
-        source, year = record.get("source") or "texts", record.get("year")
+        source, year = record.get("source"), record.get("year")
+        if not isinstance(source, str) or not source:
+            source = "texts"
         year = year if isinstance(year, int) else None
         out[name] = {"id": name, "text": text, "source": source, "year": year}
     if not out:

@@ -35,7 +35,7 @@ from cosmosage.documents import (
 from cosmosage.pairs.checks import Twins, fault, grade, quoted, written
 from cosmosage.pairs.places import chosen
 
-FORM = 2  # raise it when prompts, checks or files change: pairs are then made anew
+FORM = 3  # raise it when prompts, checks or files change: pairs are then made anew
 FILES = ("pairs.jsonl.gz", "passages.jsonl", "questions.jsonl", "refused.jsonl")
 PAIR_TOKENS, GRADE_TOKENS = 250, 30
 """Of a reply, at most: for each pair that is asked for, and for a grade."""

@@ -130,6 +130,19 @@ def _faults(question: str, answer: str, quote: str, passage: str) -> Iterator[st
         yield "number not in the quote"
     if not told & set(words(held)):
         yield "answer not in the quote"
+    # of what the quote holds, only the question's own words in other forms; all else is filler
+    said = _stems(told) - _stems(_UNITS)
+    new = said - _stems(asked)
+    if said and not new & _stems(words(held)) and numbers(answer) <= numbers(question):
+        yield "question leaks the answer"
+
+
+def _stems(found: Iterable[str]) -> set[str]:
+    """Words without their commonest endings: "rotating" and "rotate" are one."""
+    return {
+        re.sub(r"(?:ing|ed|es|e|s|ly)$", "", word) if len(word) > 4 else word
+        for word in found
+    }
 
 
 def quoted(quote: str, passage: str) -> str | None:
