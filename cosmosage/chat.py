@@ -6,12 +6,20 @@ sent between marks that they cannot close, and a reply is text, of which nothing
 """
 
 import functools
+import json
 import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import openai
+from tqdm.auto import tqdm
+
+from cosmosage.documents import fingerprint, write_jsonl
 
 LONGEST = 20_000
 """Characters of a reply that are read; no answer that was asked for has so many."""
@@ -143,6 +151,78 @@ def _usage(reply: Any) -> tuple[int, int]:
     ]
     read, written = (count if isinstance(count, int) else 0 for count in told)
     return read, written
+
+
+class Desk:
+    """Asks models, several requests at once, and keeps every reply as it comes.
+
+    Args:
+        journal: the file where replies are kept, from one run to the next; None keeps none.
+        at_once: requests.
+    """
+
+    def __init__(self, journal: Path | None, at_once: int = 4):
+        self.journal, self.at_once = journal, at_once
+        self.read = self.written = 0
+        self._lock = Lock()
+        self._said: dict[str, Reply] = {}
+        if journal is None:
+            return
+        lines = journal.read_bytes().split(b"\n") if journal.is_file() else []
+        for line in lines:
+            try:
+                record = json.loads(line)
+            except ValueError:  # cut short by a kill or a full disk: it is asked again
+                continue
+            key = record.pop("request")
+            self._said[key] = Reply(**record)
+        write_jsonl(
+            journal,
+            ({"request": key} | said._asdict() for key, said in self._said.items()),
+        )
+
+    def ask(
+        self,
+        chat: Chat,
+        requests: Sequence[list[dict[str, str]]],
+        max_tokens: int,
+        what: str,
+    ) -> list[str]:
+        """The replies to some conversations, in order; only what was never asked is asked.
+
+        Args:
+            chat: whom to ask.
+            requests: conversations, as ``Chat.ask`` takes them.
+            max_tokens: of each reply, at most.
+            what: is going on, for the bar of progress.
+
+        Raises:
+            ConnectionError: as ``Chat.ask`` does; what was answered until then is kept.
+        """
+        keys = [fingerprint(chat.model, request, max_tokens) for request in requests]
+        every = dict(zip(keys, requests))
+        left = [key for key in every if key not in self._said]
+
+        def one(key: str) -> None:
+            self._keep(key, chat.ask(every[key], max_tokens))
+
+        with (
+            ThreadPoolExecutor(self.at_once, what) as pool,
+            tqdm(total=len(every), initial=len(every) - len(left), desc=what) as bar,
+        ):
+            for _ in pool.map(one, left):  # an error ends it, and what was not begun
+                bar.update()
+        self.read += sum(self._said[key].read for key in every)
+        self.written += sum(self._said[key].written for key in every)
+        return [self._said[key].text for key in keys]
+
+    def _keep(self, key: str, reply: Reply) -> None:
+        line = json.dumps({"request": key} | reply._asdict()) + "\n"
+        with self._lock:
+            self._said[key] = reply
+            if self.journal:
+                with self.journal.open("a", encoding="utf-8") as file:
+                    file.write(line)
 
 
 def between_marks(name: str, text: str) -> str:

@@ -81,3 +81,48 @@ def test_a_margin_is_a_number_above_nothing(tmp_path, capsys, said):
     assert told.startswith(
         f"the margin of test is {said!r}; it has to be a number above"
     )
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (["--corpus", "x", "--ask", "2"], "--ask is for questions"),
+        (["--corpus", "x", "--index", "i"], "--index is for questions"),
+        (["--questions", "x", "--ask", "-1"], "--ask is -1; wanted how many"),
+        (["--corpus", "x", "--graded", "g"], "name one with --judge"),
+        (["--corpus", "x", "--judge", "m@http://a/v1"], "a judge needs --graded"),
+        (
+            ["--questions", "x", "--judge", "m@http://a/v1", "--graded", "g"],
+            "add --ask K",
+        ),
+        (["--corpus", "x", "--margin", "x=1"], "what a second model loses"),
+        (["--corpus", "x", "--margin", "y=1"], "given for y, which is no set"),
+    ],
+)
+def test_an_option_without_an_object_is_refused(tmp_path, capsys, given, said):
+    assert main(["none", *given, "--out", f"{tmp_path / 'out'}"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_what_was_measured_before_is_no_part_of_today(folder, files, capsys):
+    out = ["--out", f"{files / 'out'}"]
+    assert main([f"a={folder}", "--questions", f"{files / 'asked.jsonl'}", *out]) == 0
+    capsys.readouterr()
+    both = [f"a={folder}", f"b={folder}", "--questions", f"{files / 'open.jsonl'}"]
+    assert main([*both, *out]) == 0
+    assert "asked" not in capsys.readouterr().out
+    other = ["--questions", f"asked={files / 'other.jsonl'}"]
+    write_jsonl(
+        files / "other.jsonl", [QUESTION | {"choices": ["a", "b"], "answer": 1}]
+    )
+    assert main([f"b={folder}", *other, *out]) == 0
+    assert main([*both, *out]) == 0  # though asked is another file of either
+
+
+def test_questions_without_an_answer_are_only_asked(folder, files, capsys):
+    write_jsonl(files / "none.jsonl", [QUESTION | {"unanswerable": True}])
+    given = [f"a={folder}", "--questions", f"{files / 'none.jsonl'}"]
+    given += ["--ask", "2", "--out", f"{files / 'out'}"]
+    assert main([*given, "--index", f"{files / 'index'}"]) == 0
+    shown = capsys.readouterr().out
+    assert "none, answered in writing" in shown and "a with retrieval" in shown

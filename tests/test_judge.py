@@ -1,6 +1,7 @@
 """A judge behind a real server on loopback, which errs as often as it is told to."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,7 +49,8 @@ def test_a_verdict_is_a_word_of_the_reply(server):
     body = server.asked[0]
     assert (body["model"], body["temperature"]) == ("tiny", 0)
     server.replies = [(200, "RIGHT or WRONG?"), (200, "Well."), (200, "So: RIGHT")]
-    assert server.judge.verdicts(answers(*"abc")) == [None, None, True]
+    found = server.judge.verdicts(answers(*"abc"))  # several are asked at once
+    assert sorted(map(str, found)) == ["None", "None", "True"]
 
 
 @pytest.mark.parametrize(
@@ -217,3 +219,19 @@ def test_graded_answers_have_to_be_whole(tmp_path, change, words):
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(ValueError, match=words):
         read_graded(file)
+
+
+def test_what_a_judge_said_is_not_asked_again(server, tmp_path):
+    """Its server dies on the way, and is asked next time for the rest only."""
+    asked = answers(*"abcdefgh", "good")
+    judge = replace(server.judge, journal=tmp_path / "judge.jsonl", tries=1)
+    server.replies = [(200, "WRONG")] * 5 + [(500, "no")] * 9
+    with pytest.raises(ConnectionError):
+        judge.verdicts(asked)
+    kept = len((tmp_path / "judge.jsonl").read_text("utf-8").splitlines())
+    assert 1 <= kept <= 5
+    server.replies, before = [], len(server.asked)
+    assert judge.verdicts(asked) == [False] * 8 + [True]
+    assert len(server.asked) - before == 9 - kept
+    assert judge.verdicts(asked) == [False] * 8 + [True]
+    assert len(server.asked) - before == 9 - kept

@@ -117,7 +117,7 @@ def evaluate(
             what of it speaks to them (see ``passages``), as "<model> with retrieval".
 
     Returns:
-        What the files hold, by model, without the texts' ``documents``.
+        What the files hold of these sets, by model, without the texts' ``documents``.
 
     Raises:
         FileNotFoundError: a model, its tokenizer or a file is missing.
@@ -168,10 +168,12 @@ def evaluate(
             measure = _Measuring(name, path, Path(out), length)
             record = measure.all(sets, set_keys, about)
             figures[name] = record | {
-                "texts": {
+                kind: {
                     each: {k: v for k, v in figure.items() if k != "documents"}
-                    for each, figure in record["texts"].items()
+                    for each, figure in record[kind].items()
+                    if (kind, each) in sets
                 }
+                for kind in ("texts", "questions")
             }
     return figures
 

@@ -4,6 +4,7 @@ import argparse
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cosmosage.evaluation.choices import MEASURES
 from cosmosage.evaluation.confidence import verdicts
 from cosmosage.evaluation.judge import Judge, calibrate, read_graded
 from cosmosage.evaluation.passages import with_retrieval
+from cosmosage.evaluation.questions import read_questions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,49 +79,87 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
     try:
-        if given.judge and not given.graded:
-            raise ValueError(
-                "a judge needs --graded, answers that people graded: without it nobody knows how "
-                "often it errs"
-            )
-        if given.after:
-            first_month(given.after)  # before anything is measured
-        margins = {
-            name: _margin(name, said) for name, said in _by_name(given.margin).items()
-        }
+        _check(given)
         models = _models(given.models)
-        figures = evaluate(
-            models,
-            *(
-                {name: Path(path) for name, path in _by_name(files).items()} or None
-                for files in (given.corpus, given.questions)
-            ),
-            given.out,
-            given.length,
-            trained_on=given.trained_on,
-            index=given.index,
+        texts, questions = (
+            {name: Path(path) for name, path in _by_name(files).items()}
+            for files in (given.corpus, given.questions)
         )
-        print(table(figures))
-        for found in _compared(list(models), figures, margins, given):
-            print("\n" + comparison(found))
+        margins = _margins(given.margin, [*texts, *questions], models)
+        measured = _with_answers(questions) if given.ask is not None else questions
+        if texts or measured or not questions:
+            figures = evaluate(
+                models,
+                texts,
+                measured,
+                given.out,
+                given.length,
+                trained_on=given.trained_on,
+                index=given.index if measured else None,
+            )
+            print(table(figures))
+            for found in _compared(list(models), figures, margins, given):
+                print("\n" + comparison(found))
         if given.ask is not None:
-            print("\n" + _asked(models, given))
+            for part in _asked(models, questions, given):
+                print("\n" + part, flush=True)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-def _margin(name: str, said: str) -> float:
-    try:
-        margin = float(said)
-    except ValueError:
-        margin = math.nan
-    if not 0 < margin < math.inf:
+def _check(given: argparse.Namespace) -> None:
+    """See that every option has something to work on, before hours are spent on the others."""
+    if given.judge and not given.graded:
         raise ValueError(
-            f"the margin of {name} is {said!r}; it has to be a number above 0, as --margin {name}=1"
+            "a judge needs --graded, answers that people graded: without it nobody knows how "
+            "often it errs"
         )
-    return margin
+    if given.graded and not given.judge:
+        raise ValueError("--graded is what a judge is held to; name one with --judge")
+    if given.judge and given.ask is None:
+        raise ValueError("a judge grades answers in writing; add --ask K")
+    if given.ask is not None and given.ask < 0:
+        raise ValueError(f"--ask is {given.ask}; wanted how many answers by chance")
+    for option in ("ask", "index"):
+        if getattr(given, option) is not None and not given.questions:
+            raise ValueError(f"--{option} is for questions; give some with --questions")
+    if given.after:
+        first_month(given.after)
+    if given.graded:
+        read_graded(given.graded)
+
+
+def _margins(
+    said: Sequence[str], sets: Sequence[str], models: Sequence[str]
+) -> dict[str, float]:
+    """Margins by the names of their sets, of which a further model may lose less."""
+    out = {}
+    for name, text in _by_name(said).items():
+        try:
+            out[name] = float(text)
+        except ValueError:
+            out[name] = math.nan
+        if not 0 < out[name] < math.inf:
+            raise ValueError(
+                f"the margin of {name} is {text!r}; it has to be a number above 0, as "
+                f"--margin {name}=1"
+            )
+        if name not in sets:
+            raise ValueError(f"a margin is given for {name}, which is no set")
+    if out and len(models) < 2:
+        raise ValueError("a margin is for what a second model loses; name two")
+    return out
+
+
+def _with_answers(questions: dict[str, Path]) -> dict[str, Path]:
+    """The sets of which some question has an answer, whose likelihood there is to measure."""
+    return {
+        name: path
+        for name, path in questions.items()
+        if not all(record.get("unanswerable") for record in read_questions(path))
+    }
 
 
 def _compared(
@@ -130,42 +170,47 @@ def _compared(
 ) -> Iterator[dict[str, Any]]:
     """Each further model against the first, and so again as both were asked with the corpus."""
     base, *others = models
-    for other in others:
-        yield compare(given.out, base, other, margins, given.after)
-    for other in others if given.index else ():
-        pair = with_retrieval(base), with_retrieval(other)
-        asked = figures[pair[0]]["questions"]  # texts are read without it
-        own = {name: margin for name, margin in margins.items() if name in asked}
-        yield compare(given.out, *pair, own)
+    pairs = [(base, other) for other in others]
+    if with_retrieval(base) in figures:
+        pairs += [(with_retrieval(base), with_retrieval(other)) for other in others]
+    for pair in pairs:
+        sets = [*figures[pair[0]]["texts"], *figures[pair[0]]["questions"]]
+        own = {name: margin for name, margin in margins.items() if name in sets}
+        yield compare(given.out, *pair, own, given.after, sets)
 
 
-def _asked(models: dict[str, str | Path], given: argparse.Namespace) -> str:
-    """Have each set of questions answered in writing, and judged if there is a judge."""
-    parts = []
-    if given.judge:
-        judge = Judge.at(given.judge)
-        known = calibrate(judge, read_graded(given.graded))
-    for name, file in _by_name(given.questions).items():
-        out = given.out / name
-        figures = ask(models, Path(file), out, given.index, given.ask)
-        parts.append(f"{name}, answered in writing\n{asked_table(figures)}")
-        if given.judge:
-            found = judge_asked(list(figures), out, judge, known)
-            lines = [
-                f"{each}: {found[each]['accuracy']:.3f} right by the judge, corrected, "
-                f"[{found[each]['accuracy_interval'][0]:.3f}, "
-                f"{found[each]['accuracy_interval'][1]:.3f}] (it passed "
-                f"{found[each]['judged']:.3f})"
-                for each in figures
-            ]
-            parts.append("\n".join(lines))
-    if given.judge:
-        (right, m), (wrong, k) = known["passes_right"], known["passes_wrong"]
-        parts.append(
-            f"the judge passes {right} of {m} answers that people marked right, and {wrong} of "
-            f"{k} that they marked wrong (kappa {known['kappa']:.2f})"
-        )
-    return "\n\n".join(parts)
+def _asked(
+    models: dict[str, str | Path], questions: dict[str, Path], given: argparse.Namespace
+) -> Iterator[str]:
+    """Have each set of questions answered in writing, and all judged if there is a judge."""
+    figures = {}
+    for name, file in questions.items():
+        figures[name] = ask(models, file, given.out / name, given.index, given.ask)
+        yield f"{name}, answered in writing\n{asked_table(figures[name])}"
+    if not given.judge:
+        return
+    judge = replace(Judge.at(given.judge), journal=given.out / "judge.jsonl")
+    known = calibrate(judge, read_graded(given.graded))
+    (right, m), (wrong, k) = known["passes_right"], known["passes_wrong"]
+    yield (
+        f"the judge passes {right} of {m} answers that people marked right, and {wrong} of "
+        f"{k} that they marked wrong (kappa {known['kappa']:.2f})"
+    )
+    for name, asked in figures.items():
+        if next(iter(asked.values()))["n"] == 0:  # nothing in it has a right answer
+            continue
+        found = judge_asked(list(asked), given.out / name, judge, known)
+        yield "\n".join(_judged(f"{name}, {each}", found[each]) for each in asked)
+
+
+def _judged(name: str, figure: dict[str, Any]) -> str:
+    low, high = figure["accuracy_interval"]
+    return (
+        f"{name}: {figure['accuracy']:.3f} right by the judge, corrected, [{low:.3f}, {high:.3f}] "
+        f"(it passed {figure['judged']:.3f} of {figure['n']}"
+        + ("" if figure["fits"] else ", other than its errors on graded ones allow")
+        + ")"
+    )
 
 
 def asked_table(figures: dict[str, dict[str, Any]]) -> str:

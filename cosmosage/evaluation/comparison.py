@@ -8,7 +8,7 @@ found.
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def compare(
     tuned: str,
     margins: Mapping[str, float] | None = None,
     after: str | None = None,
+    sets: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """What one model is better or worse at than another, on the same texts and questions.
 
@@ -45,6 +46,7 @@ def compare(
             the bits per byte, or points of accuracy. Set it before you look.
         after: the month (``2024-07``) from which on the base cannot have seen what came out: texts
             since then, and those before it, get lines of their own.
+        sets: the names of those to compare; by default all that both were measured on.
 
     Returns:
         ``base``, ``tuned`` and ``lines``, a record a line of the table: ``set``, ``measure``
@@ -83,7 +85,7 @@ def compare(
     """
     folds = [out] if isinstance(out, (str, Path)) else out
     margins = margins or {}
-    texts, asked = _together([_both(Path(fold), base, tuned) for fold in folds])
+    texts, asked = _together([_both(Path(fold), base, tuned, sets) for fold in folds])
     lines = _lines(texts, asked, after)
     if not lines:
         raise ValueError(
@@ -185,9 +187,13 @@ def _kept(line: dict[str, Any]) -> bool | None:
     )
 
 
-def _both(out: Path, base: str, tuned: str) -> tuple[_Texts, _Asked]:
-    """What two models of one folder were both measured on, which has to be all."""
+def _both(
+    out: Path, base: str, tuned: str, sets: Collection[str] | None
+) -> tuple[_Texts, _Asked]:
+    """What two models of one folder were both measured on, in the same way."""
     first, second = _figures(out, base), _figures(out, tuned)
+    for kind in ("texts", "questions") if sets is not None else ():
+        first[kind] = {name: x for name, x in first[kind].items() if name in sets}
     alike, unlike = _alike(first, second)
     for what, values in unlike.items():
         raise ValueError(

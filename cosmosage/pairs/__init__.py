@@ -9,18 +9,13 @@ passage that it rests on and its place in the document, so that anybody can look
 The price is that much is refused; a small model's pairs mostly are.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
-from tqdm.auto import tqdm
-
-from cosmosage.chat import Chat, Reply, between_marks
+from cosmosage.chat import Chat, Desk, between_marks
 from cosmosage.corpus.ledger import by_reason, removal
 from cosmosage.corpus.sides import SIDES
 from cosmosage.documents import (
@@ -236,7 +231,7 @@ def write_pairs(
             raise ValueError(
                 f"{corpus} holds no passage of 50 words of prose to ask about; add documents"
             )
-        desk = _Desk(out / "replies.jsonl", at_once)
+        desk = Desk(out / "replies.jsonl", at_once)
         refused: list[dict[str, Any]] = []
         pairs = _sound(found, desk, writer, per_passage, refused)
         kept = _once(_passed(pairs, desk, grader, least, refused), refused)
@@ -269,7 +264,7 @@ def write_pairs(
 
 def _sound(
     found: Sequence[_Place],
-    desk: "_Desk",
+    desk: Desk,
     writer: Chat,
     count: int,
     refused: list[dict[str, Any]],
@@ -293,7 +288,7 @@ def _sound(
 
 def _passed(
     pairs: Sequence[_Pair],
-    desk: "_Desk",
+    desk: Desk,
     grader: Chat,
     least: float,
     refused: list[dict[str, Any]],
@@ -323,56 +318,3 @@ def _once(pairs: Sequence[_Pair], refused: list[dict[str, Any]]) -> list[_Pair]:
         else:
             out.append(pair)
     return out
-
-
-class _Desk:
-    """Asks models, several requests at once, and keeps every reply as it comes."""
-
-    def __init__(self, journal: Path, at_once: int):
-        self.journal, self.at_once = journal, at_once
-        self.read = self.written = 0
-        self._lock = Lock()
-        self._said: dict[str, Reply] = {}
-        lines = journal.read_bytes().split(b"\n") if journal.is_file() else []
-        for line in lines:
-            try:
-                record = json.loads(line)
-            except ValueError:  # cut short by a kill or a full disk: it is asked again
-                continue
-            key = record.pop("request")
-            self._said[key] = Reply(**record)
-        write_jsonl(
-            journal,
-            ({"request": key} | said._asdict() for key, said in self._said.items()),
-        )
-
-    def ask(
-        self,
-        chat: Chat,
-        requests: Sequence[list[dict[str, str]]],
-        max_tokens: int,
-        what: str,
-    ) -> list[str]:
-        """The replies to some conversations, in order; only what was never asked is asked."""
-        keys = [fingerprint(chat.model, request, max_tokens) for request in requests]
-        every = dict(zip(keys, requests))
-        left = [key for key in every if key not in self._said]
-
-        def one(key: str) -> None:
-            self._keep(key, chat.ask(every[key], max_tokens))
-
-        with (
-            ThreadPoolExecutor(self.at_once, what) as pool,
-            tqdm(total=len(every), initial=len(every) - len(left), desc=what) as bar,
-        ):
-            for _ in pool.map(one, left):  # an error ends it, and what was not begun
-                bar.update()
-        self.read += sum(self._said[key].read for key in every)
-        self.written += sum(self._said[key].written for key in every)
-        return [self._said[key].text for key in keys]
-
-    def _keep(self, key: str, reply: Reply) -> None:
-        line = json.dumps({"request": key} | reply._asdict()) + "\n"
-        with self._lock, self.journal.open("a", encoding="utf-8") as file:
-            file.write(line)
-            self._said[key] = reply
