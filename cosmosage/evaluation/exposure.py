@@ -87,7 +87,7 @@ class _Texts:
 
     def meet(self, document: Document) -> None:
         """Look for the runs in a document."""
-        if not len(self.sought):  # no text is as long as a run
+        if self.sought.size == 0:  # no text is as long as a run
             return
         there = _runs(document.text)
         at = np.searchsorted(self.sought, there).clip(max=len(self.sought) - 1)
