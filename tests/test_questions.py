@@ -1,6 +1,7 @@
 """Sets of questions in the layouts in which they are published."""
 
 import json
+from zipfile import ZipFile
 
 import pandas as pd
 import pytest
@@ -159,3 +160,19 @@ def test_half_a_surrogate_pair_is_a_question_mark(tmp_path):
         tmp_path / "set.jsonl", half | {"choices": ["\ud800", "b"], "answer": 1}
     )
     assert read_questions(file)[0]["choices"] == ["?", "b"]
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.9, 0, "text", "zip"])
+def test_a_damaged_spreadsheet_is_named(tmp_path, keep):
+    file = tmp_path / "set.xlsx"
+    pd.DataFrame({"Question": ["Why?"], "Ideal": ["So."]}).to_excel(file, index=False)
+    data = file.read_bytes()
+    if keep == "text":
+        file.write_text("Why?")
+    elif keep == "zip":
+        with ZipFile(file, "w") as archive:
+            archive.writestr("a", "b")
+    else:
+        file.write_bytes(data[: int(keep * len(data))])
+    with pytest.raises(ValueError, match=r"set\.xlsx is no spreadsheet"):
+        read_questions(file)
