@@ -225,6 +225,10 @@ def write_jsonl(path: Path | str, records: Iterable[dict[str, Any] | Document]) 
     return count
 
 
+_BROKEN = (ValueError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error)
+"""What a line of JSON raises that is none, is nested without end or cut off in its archive."""
+
+
 def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
     """The records of a ``.jsonl`` or ``.jsonl.gz`` file, one at a time.
 
@@ -247,7 +251,7 @@ def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
                 record = json.loads(line)
                 if not isinstance(record, dict):
                     raise ValueError("not an object")
-            except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+            except _BROKEN as error:
                 raise ValueError(f"{path}, line {number}: {error}") from error
             yield record
 

@@ -189,6 +189,7 @@ def test_a_cut_or_foreign_file_is_named(tmp_path):
         ("cut.jsonl.gz", packed[: len(packed) // 2]),
         ("damaged.jsonl.gz", bytes(damaged)),
         ("plain.jsonl.gz", b'{"text": "not compressed"}\n'),
+        ("nested.jsonl", b"[" * 200_000 + b"\n"),
         ("latin.jsonl", '{"text": "Lema\u00eetre"}\n'.encode("latin-1")),
     ):
         (tmp_path / name).write_bytes(held)
