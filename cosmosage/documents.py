@@ -230,7 +230,8 @@ _BROKEN = (ValueError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error)
 
 
 def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
-    """The records of a ``.jsonl`` or ``.jsonl.gz`` file, one at a time.
+    """The records of a ``.jsonl`` or ``.jsonl.gz`` file, one at a time; a mark of the byte order
+    before them, as some editors write it, is none of them.
 
     Raises:
         FileNotFoundError: no such file.
@@ -240,7 +241,7 @@ def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
     path = Path(path)
     opener = gzip.open if path.suffix == ".gz" else open
     number = 0
-    with opener(path, "rt", encoding="utf-8") as file:
+    with opener(path, "rt", encoding="utf-8-sig") as file:
         while True:
             number += 1
             try:

@@ -199,6 +199,14 @@ def test_a_cut_or_foreign_file_is_named(tmp_path):
         list(read_jsonl(tmp_path / "absent.jsonl"))
 
 
+@pytest.mark.parametrize(
+    "name, pack", [("a.jsonl", bytes), ("a.jsonl.gz", gzip.compress)]
+)
+def test_a_mark_of_the_byte_order_is_no_text(tmp_path, name, pack):
+    (tmp_path / name).write_bytes(pack(b'\xef\xbb\xbf{"text": "a"}\n{"text": "b"}\n'))
+    assert [record["text"] for record in read_jsonl(tmp_path / name)] == ["a", "b"]
+
+
 def test_a_broken_json_file_says_what_to_do(tmp_path):
     write_json(tmp_path / "a.json", {"rate": 70.0})
     assert read_json(tmp_path / "a.json") == {"rate": 70.0}
