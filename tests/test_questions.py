@@ -48,6 +48,21 @@ def test_mmlu_as_its_authors_have_it(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "id,question,answer,A,B,C\n1,What is it?,B,one,two,three\n",
+        "Question,A,B,C,Answer,\nWhat is it?,one,two,three,B,\n",
+        "answer,A,B,C,question,D\nB,one,two,three,What is it?,\n",
+    ],
+)
+def test_a_head_may_end_in_a_letter_or_in_nothing(tmp_path, text):
+    (tmp_path / "set.csv").write_text(text)
+    (found,) = read_questions(tmp_path / "set.csv")
+    assert found["question"] == "What is it?" and found["answer"] == 1
+    assert found["choices"] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize(
     "options",
     [
         "A. A galaxy B. A neutron star C. A comet D. A moon",

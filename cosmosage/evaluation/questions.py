@@ -105,7 +105,9 @@ def _has_head(path: Path) -> bool:
     """Whether a CSV begins with names: MMLU's files begin with a question and end in a letter."""
     first = pd.read_csv(path, header=None, dtype=str, nrows=1, keep_default_na=False)
     row = list(first.iloc[0]) if len(first) else []
-    return len(row) < 4 or row[-1].strip() not in LETTERS[: len(row) - 2]
+    if any(cell.strip().casefold() in _NAMES["question"] for cell in row):
+        return True  # its last name may be a letter too
+    return len(row) < 4 or row[-1].strip() not in [*LETTERS[: len(row) - 2]]
 
 
 def _columns(
