@@ -225,8 +225,13 @@ def write_jsonl(path: Path | str, records: Iterable[dict[str, Any] | Document]) 
     return count
 
 
+_BROKEN = (ValueError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error)
+"""What a line of JSON raises that is none, is nested without end or cut off in its archive."""
+
+
 def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
-    """The records of a ``.jsonl`` or ``.jsonl.gz`` file, one at a time.
+    """The records of a ``.jsonl`` or ``.jsonl.gz`` file, one at a time; a mark of the byte order
+    before them, as some editors write it, is none of them.
 
     Raises:
         FileNotFoundError: no such file.
@@ -236,7 +241,7 @@ def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
     path = Path(path)
     opener = gzip.open if path.suffix == ".gz" else open
     number = 0
-    with opener(path, "rt", encoding="utf-8") as file:
+    with opener(path, "rt", encoding="utf-8-sig") as file:
         while True:
             number += 1
             try:
@@ -247,7 +252,7 @@ def read_jsonl(path: Path | str) -> Iterator[dict[str, Any]]:
                 record = json.loads(line)
                 if not isinstance(record, dict):
                     raise ValueError("not an object")
-            except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+            except _BROKEN as error:
                 raise ValueError(f"{path}, line {number}: {error}") from error
             yield record
 

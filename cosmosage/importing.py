@@ -168,7 +168,8 @@ def records(dataset: str | Path, split: str) -> Iterator[dict[str, Any] | str]:
         for _, line in lines(path):
             try:
                 record = json.loads(line)
-            except ValueError as error:  # half a letter is a ValueError too
+            # half a letter is a ValueError too, and brackets may be nested without end
+            except (ValueError, RecursionError) as error:
                 yield f"no JSON: {error}"
                 continue
             yield record if isinstance(record, dict) else "not an object"

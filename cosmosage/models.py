@@ -207,6 +207,11 @@ def check(name: str | Path) -> None:
                 f"there is no model in {path}; `make base` makes the sample's base model, "
                 "and the hub's models are named owner/model"
             )
+        if Path(path.parts[0]).is_dir():  # a slip of the pen, more likely than an owner
+            raise FileNotFoundError(
+                f"there is no model in {path}; it is not looked for on the model hub, since "
+                f"{path.parts[0]} is a folder here"
+            )
         return  # a name on the hub
     for needed in ("config.json", "tokenizer_config.json"):
         if not (path / needed).is_file():

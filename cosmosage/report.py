@@ -100,7 +100,7 @@ def write(
         for part in sections
     )
     with whole_file(path) as file:
-        file.write(
+        page = (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width">\n'
             '<meta http-equiv="Content-Security-Policy" '
@@ -109,4 +109,6 @@ def write(
             f'<h1>{html.escape(title)}</h1>\n<ul class="headline">{heads}</ul>\n{parts}'
             "</body>\n</html>\n"
         )
+        # half of a surrogate pair is no character: a question mark stands for it
+        file.write(page.encode("utf-8", "replace").decode("utf-8"))
     return path

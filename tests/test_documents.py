@@ -189,6 +189,7 @@ def test_a_cut_or_foreign_file_is_named(tmp_path):
         ("cut.jsonl.gz", packed[: len(packed) // 2]),
         ("damaged.jsonl.gz", bytes(damaged)),
         ("plain.jsonl.gz", b'{"text": "not compressed"}\n'),
+        ("nested.jsonl", b"[" * 200_000 + b"\n"),
         ("latin.jsonl", '{"text": "Lema\u00eetre"}\n'.encode("latin-1")),
     ):
         (tmp_path / name).write_bytes(held)
@@ -196,6 +197,14 @@ def test_a_cut_or_foreign_file_is_named(tmp_path):
             list(read_jsonl(tmp_path / name))
     with pytest.raises(FileNotFoundError):
         list(read_jsonl(tmp_path / "absent.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "name, pack", [("a.jsonl", bytes), ("a.jsonl.gz", gzip.compress)]
+)
+def test_a_mark_of_the_byte_order_is_no_text(tmp_path, name, pack):
+    (tmp_path / name).write_bytes(pack(b'\xef\xbb\xbf{"text": "a"}\n{"text": "b"}\n'))
+    assert [record["text"] for record in read_jsonl(tmp_path / name)] == ["a", "b"]
 
 
 def test_a_broken_json_file_says_what_to_do(tmp_path):

@@ -80,11 +80,12 @@ def test_what_is_no_record_is_named_and_the_rest_goes_on(tmp_path):
         b'{"who": "me"}',
         b'{"body": "year", "when": "soon"}',
         b'{"body": "good too"}',
+        b"[" * 200_000,
     ]
     path.write_bytes(b"\n".join(lines) + b"\n")
     columns = {"text": "body", "authors": "who", "year": "when"}
     counts = importing.documents(path, out, "web", columns)
-    assert counts == {"documents": 2, "removed": 7}
+    assert counts == {"documents": 2, "removed": 8}
     found = list(read_documents(out))
     assert [document.id for document in found] == ["web:2", "web:9"]
     assert found[0].authors == ("A. Author",) and found[0].year == 1998
@@ -100,6 +101,7 @@ def test_what_is_no_record_is_named_and_the_rest_goes_on(tmp_path):
         (6, "its text is 7"),
         (7, "its text is None"),
         (8, "'year' is 'soon'"),
+        (10, "no JSON"),
     ):
         assert reason in removed[f"web:{number}"]
 

@@ -71,6 +71,16 @@ def test_a_missing_folder_is_named(tmp_path, as_given):
         models.load(absent)
 
 
+def test_a_slip_in_a_local_path_is_not_asked_of_the_hub(tmp_path, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match="runs/tunned; .* runs is a folder here"
+    ):
+        models.check("runs/tunned")
+    models.check("owner/tunned")
+
+
 def test_pickled_weights_are_refused_unread(tmp_path):
     base = tiny_model(tmp_path / "base")
     state = models.load(base, torch.float32)[0].state_dict()

@@ -1,6 +1,7 @@
 """Sets of questions in the layouts in which they are published."""
 
 import json
+from zipfile import ZipFile
 
 import pandas as pd
 import pytest
@@ -44,6 +45,21 @@ def test_mmlu_as_its_authors_have_it(tmp_path):
     second = found[1]
     assert second["question"] == "1, 2?" and second["choices"][3] == "NA"
     assert second["answer"] == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,question,answer,A,B,C\n1,What is it?,B,one,two,three\n",
+        "Question,A,B,C,Answer,\nWhat is it?,one,two,three,B,\n",
+        "answer,A,B,C,question,D\nB,one,two,three,What is it?,\n",
+    ],
+)
+def test_a_head_may_end_in_a_letter_or_in_nothing(tmp_path, text):
+    (tmp_path / "set.csv").write_text(text)
+    (found,) = read_questions(tmp_path / "set.csv")
+    assert found["question"] == "What is it?" and found["answer"] == 1
+    assert found["choices"] == ["one", "two", "three"]
 
 
 @pytest.mark.parametrize(
@@ -222,3 +238,19 @@ def test_half_a_surrogate_pair_is_a_question_mark(tmp_path):
         tmp_path / "set.jsonl", half | {"choices": ["\ud800", "b"], "answer": 1}
     )
     assert read_questions(file)[0]["choices"] == ["?", "b"]
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.9, 0, "text", "zip"])
+def test_a_damaged_spreadsheet_is_named(tmp_path, keep):
+    file = tmp_path / "set.xlsx"
+    pd.DataFrame({"Question": ["Why?"], "Ideal": ["So."]}).to_excel(file, index=False)
+    data = file.read_bytes()
+    if keep == "text":
+        file.write_text("Why?")
+    elif keep == "zip":
+        with ZipFile(file, "w") as archive:
+            archive.writestr("a", "b")
+    else:
+        file.write_bytes(data[: int(keep * len(data))])
+    with pytest.raises(ValueError, match=r"set\.xlsx is no spreadsheet"):
+        read_questions(file)

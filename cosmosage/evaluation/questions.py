@@ -7,9 +7,12 @@ other needs a map.
 """
 
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
+from zipfile import BadZipFile
 
 import pandas as pd
 
@@ -28,6 +31,11 @@ _NAMES = {
     "unanswerable": ("unanswerable",),
 }
 """How known sets call the fields, in small letters."""
+_DAMAGED = (
+    *(BadZipFile, zlib.error, ElementTree.ParseError, EOFError),
+    *(KeyError, ValueError, NotImplementedError),
+)
+"""What a spreadsheet raises that is cut off, of another kind or broken within."""
 _OPTION = re.compile(r"(?:^|[\s;，,。])\(?([A-H])\s*[.:、)．：]\s*")
 
 
@@ -80,7 +88,10 @@ def _records(dataset: str | Path, split: str) -> Iterable[dict[str, Any] | str]:
     if path.suffix == ".xlsx":
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
-        frame = pd.read_excel(path, dtype=object)
+        try:
+            frame = pd.read_excel(path, dtype=object)
+        except _DAMAGED as error:
+            raise ValueError(f"{path} is no spreadsheet that can be read") from error
         return frame.where(frame.notna(), None).to_dict("records")
     if path.suffix == ".csv" and path.is_file() and not _has_head(path):
         frame = pd.read_csv(path, header=None, dtype=str, keep_default_na=False)
@@ -94,7 +105,9 @@ def _has_head(path: Path) -> bool:
     """Whether a CSV begins with names: MMLU's files begin with a question and end in a letter."""
     first = pd.read_csv(path, header=None, dtype=str, nrows=1, keep_default_na=False)
     row = list(first.iloc[0]) if len(first) else []
-    return len(row) < 4 or row[-1].strip() not in LETTERS[: len(row) - 2]
+    if any(cell.strip().casefold() in _NAMES["question"] for cell in row):
+        return True  # its last name may be a letter too
+    return len(row) < 4 or row[-1].strip() not in [*LETTERS[: len(row) - 2]]
 
 
 def _columns(
