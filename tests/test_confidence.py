@@ -42,7 +42,7 @@ def verdicts(figures):
     return {name: said for name, (said, _) in confidence.verdicts(figures).items()}
 
 
-def told(area, **more):
+def figure_of(area, **more):
     """The figures of an area, as a summary has them."""
     figure = {"auroc": area.value, "auroc_interval": area.interval, "auroc_p": area.p}
     return figure | more
@@ -57,7 +57,7 @@ def test_chance_is_not_called_knowledge_where_few_answers_are_right(monkeypatch)
     for _ in range(200):
         scores = np.clip(random.binomial(10, random.beta(1, 2, 60)), 1, 10) / 10
         area = confidence.auroc(scores, random.permutation(60) < 3)
-        said.append(verdicts({"m": told(area)})["m"])
+        said.append(verdicts({"m": figure_of(area)})["m"])
     assert said.count(confidence.CANNOT) / 200 > 0.92
 
 
@@ -68,7 +68,7 @@ def test_a_verdict_needs_interval_and_p_and_allows_for_how_many_are_shown():
     many = confidence.auroc(np.arange(40), np.arange(40) >= 20)
     assert many.interval is None and many.p < 0.001
     unsure = {"auroc": 0.7, "auroc_interval": [0.6, 0.8], "auroc_p": 0.03}
-    figures = {"two": told(two), "many": told(many), "none": {"auroc": None}}
+    figures = {"two": figure_of(two), "many": figure_of(many), "none": {"auroc": None}}
     assert confidence.verdicts({"one": unsure, "two": unsure})["two"][1] == 0.06
     said = verdicts(figures | {"alone": unsure, "asked once": {}})
     assert said == {

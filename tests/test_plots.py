@@ -70,7 +70,7 @@ def trained(folder, patience=None, sources=("arxiv", "books")):
 
 
 def asked(count=60):
-    """Figures of a model that knows what it knows, one that doesn't, and three without a measure."""
+    """Figures of a model that knows what it knows, one that doesn't, and three not measured."""
     random = np.random.default_rng(3)
     lines = {name: [] for name in ("knows", "does not", "all wrong", "asked once")}
     lines["silent"] = []

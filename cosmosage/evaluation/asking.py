@@ -214,10 +214,9 @@ def summarise_asked(given: list[dict[str, Any]]) -> dict[str, Any]:
         answer that most of them agree on, ``answered`` ([count, n]: at least one sample said
         something), ``agreed_right`` ([right, answered]), ``auroc`` of agreement against right and
         wrong with ``auroc_interval`` and ``auroc_p`` (see ``confidence.Area``; null where all are
-        right, or wrong), ``risk_coverage`` and
-        ``reliability`` (see ``confidence``). To say nothing is neither sure nor unsure: questions
-        without an answer are left out of these, for silence that counts as wrong and unsure would
-        make any model look as if it knew; of the coverage they are a part that is never reached.
+        right, or wrong), ``risk_coverage`` and ``reliability`` (see ``confidence``). Questions to
+        which nothing was said are left out of these, for silence that counts as wrong and unsure
+        would make any model look as if it knew; the coverage stays a share of all.
     """
     there = [line for line in given if line["gold"] is not None]
     none = [line for line in given if line["gold"] is None]
