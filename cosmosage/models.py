@@ -184,10 +184,21 @@ def _found(name: str | Path) -> Iterator[None]:
 
 
 def load_tokenizer(name: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model; with a padding token, if need be that of the end of text."""
+    """The tokenizer of a model; with a padding token, if need be that of the end of text.
+
+    Raises:
+        FileNotFoundError: no such folder, or one without a model or tokenizer in it.
+        ValueError: the tokenizer is not whole, or needs code of its own.
+    """
     check(name)
     with _found(name):
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        except ValueError as error:
+            raise ValueError(
+                f"the tokenizer of {name} cannot be read; is its tokenizer.json there and whole? "
+                f"({' '.join(str(error).split())[:100]})"
+            ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

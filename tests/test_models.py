@@ -64,6 +64,19 @@ def test_what_is_missing_is_named(tmp_path, lost, error, said):
         models.load_tokenizer(base)
 
 
+@pytest.mark.parametrize("left", [None, "{"])
+def test_a_tokenizer_that_is_not_whole_is_named(tmp_path, left):
+    file = tiny_model(tmp_path / "base") / "tokenizer.json"
+    file.unlink()
+    if left:
+        file.write_text(left)
+    with pytest.raises(
+        ValueError, match="tokenizer of .*base cannot be read"
+    ) as caught:
+        models.load_tokenizer(tmp_path / "base")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("as_given", [Path, str])
 def test_a_missing_folder_is_named(tmp_path, as_given):
     absent = as_given(tmp_path / "absent")
