@@ -127,7 +127,8 @@ def _check(given: argparse.Namespace) -> None:
             raise ValueError(f"--{option} is for questions; give some with --questions")
     if given.after:
         first_month(given.after)
-    if given.graded:
+    if given.judge:
+        Judge.at(given.judge)
         read_graded(given.graded)
 
 
