@@ -57,7 +57,7 @@ def test_mmlu_as_its_authors_have_it(tmp_path):
 )
 def test_a_head_may_end_in_a_letter_or_in_nothing(tmp_path, text):
     (tmp_path / "set.csv").write_text(text)
-    (found,) = read_questions(tmp_path / "set.csv")
+    found = read_questions(tmp_path / "set.csv")[0]
     assert found["question"] == "What is it?" and found["answer"] == 1
     assert found["choices"] == ["one", "two", "three"]
 

@@ -198,8 +198,8 @@ def _asked(
         f"{k} that they marked wrong (kappa {known['kappa']:.2f})"
     )
     for name, asked in figures.items():
-        if next(iter(asked.values()))["n"] == 0:  # nothing in it has a right answer
-            continue
+        if not any(figure["n"] for figure in asked.values()):
+            continue  # nothing in it has a right answer
         found = judge_asked(list(asked), given.out / name, judge, known)
         yield "\n".join(_judged(f"{name}, {each}", found[each]) for each in asked)
 

@@ -430,7 +430,8 @@ def _judge_knowledge(lines: list[dict[str, Any]]) -> None:
     for they only tell what kind of gain there is. The verdict is ``learnt`` (withheld ones
     gained), ``memorised`` (those of the other kind gained and withheld ones not, and the
     difference is beyond chance), ``gained, and nobody can tell how``, ``lost`` (one kind did, and
-    neither gained) or ``nothing``; ``decidable`` is False where so few documents allow no other than that.
+    neither gained) or ``nothing``; ``decidable`` is False where so few documents allow no other
+    than that.
     """
     gains = [(line, kind) for line in lines for kind in ("contained", "withheld")]
     for family in (gains, [(line, "beyond") for line in lines]):
@@ -473,17 +474,21 @@ def _gains(pairs: list[tuple[dict, dict]]) -> dict[str, np.ndarray]:
 
 
 def _kind_of_gain(line: dict[str, Any]) -> str:
-    signs = []  # of what was gained, 0 where chance can make it
-    for kind in ("contained", "withheld", "beyond"):
-        low, high = line[f"{kind}_interval"] or (0.0, 0.0)
-        sure = line[f"{kind}_p_holm"] < 0.05
-        signs.append(sure * (int(low > 0) - int(high < 0)))
-    read, unread, beyond = signs
+    read, unread, beyond = (
+        _sign(line[f"{kind}_interval"], line[f"{kind}_p_holm"])
+        for kind in ("contained", "withheld", "beyond")
+    )
     if unread > 0:
         return "learnt"
     if read > 0:
         return "memorised" if beyond > 0 else "gained, and nobody can tell how"
     return "lost" if min(read, unread) < 0 else "nothing"
+
+
+def _sign(interval: list[float] | None, p: float) -> int:
+    """Of a gain 1, of a loss -1, and 0 of what chance can make."""
+    low, high = interval or (0.0, 0.0)
+    return (p < 0.05) * (int(low > 0) - int(high < 0))
 
 
 def _compare_group(name: str, pairs: list[tuple[dict, dict]]) -> dict[str, Any]:

@@ -32,8 +32,13 @@ _NAMES = {
 }
 """How known sets call the fields, in small letters."""
 _DAMAGED = (
-    *(BadZipFile, zlib.error, ElementTree.ParseError, EOFError),
-    *(KeyError, ValueError, NotImplementedError),
+    BadZipFile,
+    zlib.error,
+    ElementTree.ParseError,
+    EOFError,
+    KeyError,
+    ValueError,
+    NotImplementedError,
 )
 """What a spreadsheet raises that is cut off, of another kind or broken within."""
 _OPTION = re.compile(r"(?:^|[\s;，,。])\(?([A-H])\s*[.:、)．：]\s*")

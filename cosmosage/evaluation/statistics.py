@@ -214,7 +214,7 @@ class Ratio:
         return [self.value - half, self.value + half]
 
     def sees(self, alpha: float = 0.05) -> float | None:
-        """The least value that would be told from zero four times in five; None of a single cluster.
+        """The least value that would be told from zero four times in five; None of one cluster.
 
         Args:
             alpha: the level of the test; in a family of m, .05 / m.
