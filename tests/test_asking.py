@@ -12,6 +12,7 @@ from cosmosage.documents import Document, write_jsonl
 from cosmosage.evaluation import asking, judge, passages
 from cosmosage.evaluation.__main__ import asked_table, main
 from cosmosage.evaluation.asking import ask
+from cosmosage.evaluation.confidence import judged
 
 QUESTIONS = [
     {"id": "age", "question": "How old is the universe?", "gold": "13.8 billion years"},
@@ -210,12 +211,14 @@ def test_silence_makes_no_model_look_as_if_it_knew():
     assert beside["answered"] == [30, 60] and beside["agreed_right"] == [15, 30]
     last = beside["risk_coverage"][-1]
     assert (last["coverage"], last["risk"], last["n"]) == (0.5, 0.5, 30)
-    assert "30 of 60" in asked_table({"tiny": beside})
+    assert "30 of 60" in asked_table(judged({"tiny": beside}))
     assert "tiny: AUROC not distinguishable from .5, p " in asked_table(
-        {"tiny": beside}
+        judged({"tiny": beside})
     )
-    assert "15 of 30" in asked_table({"tiny": beside})
-    assert "right to unanswerable: of the plain answer" in asked_table({"tiny": beside})
+    assert "15 of 30" in asked_table(judged({"tiny": beside}))
+    assert "right to unanswerable: of the plain answer" in asked_table(
+        judged({"tiny": beside})
+    )
     nothing = asking.summarise_asked([silent] * 3)
     assert nothing["auroc"] is None and nothing["risk_coverage"] == []
     assert nothing["answered"] == [0, 3] and nothing["reliability"]["bins"] == []

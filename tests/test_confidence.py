@@ -38,8 +38,12 @@ def test_the_p_of_the_area_is_scipys(ties):
 
 
 def verdicts(figures):
-    """Without their p."""
-    return {name: said for name, (said, _) in confidence.verdicts(figures).items()}
+    """Of those that have an area."""
+    return {
+        name: figure["auroc_verdict"]
+        for name, figure in confidence.judged(figures).items()
+        if "auroc_verdict" in figure
+    }
 
 
 def figure_of(area, **more):
@@ -69,7 +73,11 @@ def test_a_verdict_needs_interval_and_p_and_allows_for_how_many_are_shown():
     assert many.interval is None and many.p < 0.001
     unsure = {"auroc": 0.7, "auroc_interval": [0.6, 0.8], "auroc_p": 0.03}
     figures = {"two": figure_of(two), "many": figure_of(many), "none": {"auroc": None}}
-    assert confidence.verdicts({"one": unsure, "two": unsure})["two"][1] == 0.06
+    both = confidence.judged({"one": unsure, "two": unsure})
+    assert both["two"] == unsure | {
+        "auroc_p_holm": 0.06,
+        "auroc_verdict": confidence.CANNOT,
+    }
     said = verdicts(figures | {"alone": unsure, "asked once": {}})
     assert said == {
         "two": confidence.CANNOT,

@@ -158,9 +158,13 @@ def test_marks_are_of_the_training_of_the_model_that_is_compared(
     texts, asked = tmp_path / "held.jsonl", tmp_path / "open.jsonl"
     held = [sentence(seed) for seed in range(3)]
     write_jsonl(texts, ({"id": f"p{n}", "text": text} for n, text in enumerate(held)))
-    question = {"question": "How wide?", "gold": "3 Mpc"}
     write_jsonl(
-        asked, ({"id": f"q{n}", "document": f"arxiv:{n}", **question} for n in range(3))
+        asked,
+        (
+            {"id": f"q{n}", "document": f"arxiv:{n}", "question": "How wide?"}
+            | {"gold": f"{n} Mpc"}
+            for n in range(3)
+        ),
     )
     given = {"held": texts}, {"open": asked}, tmp_path / "out"
     for name, read in (("one", [0]), ("two", [1, 2])):

@@ -10,6 +10,7 @@ import helpers
 from cosmosage import plots, report, scales, views
 from cosmosage.documents import Document, write_json, write_jsonl
 from cosmosage.evaluation.asking import summarise_asked
+from cosmosage.evaluation.confidence import judged
 
 matplotlib.use("Agg")
 
@@ -211,7 +212,7 @@ def test_the_page_of_a_run_holds_the_pictures_whose_data_are_there(tmp_path):
         for n in range(8)
     ]
     write_jsonl(tmp_path / "evaluation" / "tuned.asked.jsonl", given)
-    asked = {"tuned": summarise_asked(given)}
+    asked = judged({"tuned": summarise_asked(given)})
     general = LINES[0] | {"set": "general", "margin": 1.0}
     compared = {**COMPARED, "lines": [*LINES, general]}
     helpers.write_report(run, counts, packed, compared, [], asked)
@@ -244,7 +245,7 @@ def test_what_was_written_is_shown_with_what_agreement_tells():
         | {"agreement": n / 8, "agreed_right": n % 2 == 0}
         for n in range(8)
     ]
-    (row,) = views.asked({"tuned": summarise_asked(given)}).to_dict("records")
+    (row,) = views.asked(judged({"tuned": summarise_asked(given)})).to_dict("records")
     assert row["n"] == 8 and row["right, of plain answers"].startswith("0.500 (")
     assert row["right numbers"] == "3 of 6" and row["right words"] == "1 of 2"
     assert row["word for word"] == "1 of 8" and row["answered by chance"] == "7 of 8"
@@ -253,7 +254,7 @@ def test_what_was_written_is_shown_with_what_agreement_tells():
     told = row["does agreement tell right from wrong?"]
     assert "not distinguishable" in told and "\n" not in told
     wrong = [line | {"right": False, "agreed_right": False} for line in given]
-    (row,) = views.asked({"tuned": summarise_asked(wrong)}).to_dict("records")
+    (row,) = views.asked(judged({"tuned": summarise_asked(wrong)})).to_dict("records")
     told = row["does agreement tell right from wrong?"]
     assert told == "no AUROC: all answers are wrong"
 

@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from cosmosage import plots
 from cosmosage.documents import write_json, write_jsonl
 from cosmosage.evaluation.asking import summarise_asked
+from cosmosage.evaluation.confidence import judged
 from cosmosage.plots import training
 
 matplotlib.use("Agg")
@@ -85,7 +86,7 @@ def asked(count=60):
                 told |= {"agreement": sure, "agreed_right": right}
             lines[name].append(told)
         lines["silent"].append(told | {"agreement": 0.0, "agreed_right": False})
-    return {name: summarise_asked(some) for name, some in lines.items()}
+    return judged({name: summarise_asked(some) for name, some in lines.items()})
 
 
 def point(name, learned, forgotten, half=0.3, series=None):
@@ -265,13 +266,13 @@ def sum_right(figure):
 
 def test_an_auroc_below_chance_is_not_called_a_gain():
     figure = {"auroc": 0.3, "auroc_interval": [0.2, 0.4], "risk_coverage": [{}]}
-    said = plots.discrimination({"m": figure | {"auroc_p": 0.0002}})
+    said = plots.discrimination(judged({"m": figure | {"auroc_p": 0.0002}}))
     assert said["m"].endswith("p < 0.001: worse than chance")
 
 
 def test_an_auroc_of_few_right_answers_is_not_called_a_gain():
     figure = {"auroc": 1.0, "auroc_interval": None, "auroc_p": 1 / 3}
-    said = plots.discrimination({"m": figure | {"risk_coverage": [{}]}})
+    said = plots.discrimination(judged({"m": figure | {"risk_coverage": [{}]}}))
     assert said["m"].startswith("AUROC 1.00 (no interval)")
     assert said["m"].endswith("p 0.333: not distinguishable from .5")
 

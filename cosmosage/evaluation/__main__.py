@@ -13,7 +13,6 @@ from cosmosage.corpus.sides import first_month
 from cosmosage.evaluation import compare, evaluate, name_models, statistics
 from cosmosage.evaluation.asking import ask, judge_asked
 from cosmosage.evaluation.choices import MEASURES
-from cosmosage.evaluation.confidence import verdicts
 from cosmosage.evaluation.judge import Judge, calibrate, read_graded
 from cosmosage.evaluation.passages import with_retrieval
 from cosmosage.evaluation.questions import read_questions
@@ -243,8 +242,10 @@ def asked_table(figures: dict[str, dict[str, Any]]) -> str:
         f"{_aligned(rows)}\nright to unanswerable: of the plain answer; most agree and AUROC: of "
         "the one that most samples agree on, where at least one says something"
     )
-    for name, (verdict, p) in verdicts(figures).items():
-        out += f"\n{name}: AUROC {verdict}, p {p:.4f} (Holm's, for all that are shown)"
+    for name, figure in figures.items():
+        if figure.get("auroc") is not None:
+            out += f"\n{name}: AUROC {figure['auroc_verdict']}, p {figure['auroc_p_holm']:.4f} "
+            out += "(Holm's, for all that are shown)"
     return out
 
 

@@ -23,7 +23,7 @@ from cosmosage.documents import write_json, write_jsonl
 from cosmosage.evaluation import passages, statistics
 from cosmosage.evaluation.agreement import abstains, agreement, same_meaning
 from cosmosage.evaluation.choices import cloze
-from cosmosage.evaluation.confidence import auroc, reliability, risk_coverage
+from cosmosage.evaluation.confidence import auroc, judged, reliability, risk_coverage
 from cosmosage.evaluation.drawing import Drawn, draw
 from cosmosage.evaluation.judge import Judge, corrected
 from cosmosage.evaluation.passages import looked_up, read_before, with_retrieval
@@ -76,7 +76,7 @@ def ask(
         max_new_tokens: an answer's length at most.
 
     Returns:
-        By model ``summarise_asked``.
+        By model ``summarise_asked``, and what ``confidence.judged`` says of all of them.
 
     Raises:
         FileNotFoundError: a model or the file is missing.
@@ -128,7 +128,7 @@ def _asked(
             finish(mark, key, {"questions": len(given)})
             save.unlink()
         figures[name] = summarise_asked(list(read_jsonl(file)))
-    return figures
+    return judged(figures)
 
 
 def _prompt(record: dict[str, Any]) -> str:

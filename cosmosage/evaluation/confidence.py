@@ -66,32 +66,28 @@ TELLS, CANNOT, REVERSED = (
 )
 
 
-def verdicts(
-    figures: Mapping[str, Mapping[str, Any]],
-) -> dict[str, tuple[str, float]]:
+def judged(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """What the areas that are shown together say: ``TELLS``, ``CANNOT`` or ``REVERSED``.
 
     An area says something if its interval is without .5 and its p below .05, by Holm's method for
     as many as there are.
 
     Args:
-        figures: by name ``auroc``, ``auroc_interval`` and ``auroc_p``; those without an area get
-            no verdict.
+        figures: by name ``auroc``, ``auroc_interval`` and ``auroc_p``.
 
     Returns:
-        By name the verdict and Holm's p.
+        The figures, those with an area with ``auroc_verdict`` and Holm's ``auroc_p_holm``.
     """
-    there = {
-        name: figure
-        for name, figure in figures.items()
-        if figure.get("auroc") is not None
-    }
-    ps = statistics.holm([figure["auroc_p"] for figure in there.values()])
-    out = {}
-    for (name, figure), p in zip(there.items(), ps):
+    out = {name: dict(figure) for name, figure in figures.items()}
+    there = [figure for figure in out.values() if figure.get("auroc") is not None]
+    ps = statistics.holm([figure["auroc_p"] for figure in there])
+    for figure, p in zip(there, ps):
         low, high = figure["auroc_interval"] or (figure["auroc"],) * 2
         sure = p < 0.05 and not low <= 0.5 <= high
-        out[name] = (TELLS if low > 0.5 else REVERSED) if sure else CANNOT, p
+        figure["auroc_p_holm"] = p
+        figure["auroc_verdict"] = (
+            CANNOT if not sure else TELLS if low > 0.5 else REVERSED
+        )
     return out
 
 

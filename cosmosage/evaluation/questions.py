@@ -31,16 +31,6 @@ _NAMES = {
     "unanswerable": ("unanswerable",),
 }
 """How known sets call the fields, in small letters."""
-_DAMAGED = (
-    BadZipFile,
-    zlib.error,
-    ElementTree.ParseError,
-    EOFError,
-    KeyError,
-    ValueError,
-    NotImplementedError,
-)
-"""What a spreadsheet raises that is cut off, of another kind or broken within."""
 _OPTION = re.compile(r"(?:^|[\s;，,。])\(?([A-H])\s*[.:、)．：]\s*")
 
 
@@ -95,7 +85,11 @@ def _records(dataset: str | Path, split: str) -> Iterable[dict[str, Any] | str]:
             raise FileNotFoundError(f"there is no file {path}")
         try:
             frame = pd.read_excel(path, dtype=object)
-        except _DAMAGED as error:
+        # what one raises that is cut off, of another kind or broken within
+        except (
+            *(BadZipFile, zlib.error, ElementTree.ParseError, EOFError),
+            *(KeyError, ValueError, NotImplementedError),
+        ) as error:
             raise ValueError(f"{path} is no spreadsheet that can be read") from error
         return frame.where(frame.notna(), None).to_dict("records")
     if path.suffix == ".csv" and path.is_file() and not _has_head(path):

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from cosmosage.evaluation import confidence
 from cosmosage.plots.style import BLUE, GREY, LINES, ORANGE, axes, label, panels
 
 
@@ -329,22 +328,20 @@ def discrimination(asked: dict[str, dict[str, Any]]) -> dict[str, str]:
     verdict, or why there is none.
 
     Args:
-        asked: what ``asking.ask`` gave: of all models that are shown together, for the verdicts
-            allow for how many there are (``confidence.verdicts``).
+        asked: what ``asking.ask`` gave: the verdicts allow for how many models it asked.
     """
-    verdicts = confidence.verdicts(asked)
-    return {name: _area(fig, verdicts.get(name)) for name, fig in asked.items()}
+    return {name: _area(figure) for name, figure in asked.items()}
 
 
-def _area(figure: dict[str, Any], said: tuple[str, float] | None) -> str:
+def _area(figure: dict[str, Any]) -> str:
     if "risk_coverage" not in figure:
         return _unmeasured(figure)
     if not figure["risk_coverage"]:
         return f"no AUROC: {_answered(figure)}"
-    if said is None:
+    if figure["auroc"] is None:
         share = figure["risk_coverage"][-1]["risk"]
         return f"no AUROC: all answers are {'wrong' if share else 'right'}"
-    edges, (verdict, p) = figure["auroc_interval"], said
+    edges, p = figure["auroc_interval"], figure["auroc_p_holm"]
     ends = f"{edges[0]:.2f} to {edges[1]:.2f}" if edges else "no interval"
     least = "p < 0.001" if p < 0.001 else f"p {p:.3f}"
-    return f"AUROC {figure['auroc']:.2f} ({ends}),\n{least}: {verdict}"
+    return f"AUROC {figure['auroc']:.2f} ({ends}),\n{least}: {figure['auroc_verdict']}"
