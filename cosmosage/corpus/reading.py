@@ -68,7 +68,7 @@ def read(shard: Path) -> Iterator[Document | dict[str, Any]]:
                 yield here
                 continue
             try:
-                record = json.loads(line.decode("utf-8"))
+                record = json.loads(line.decode("utf-8-sig"))
             except (ValueError, RecursionError) as error:
                 yield removal(here, "read", "broken line", detail=_short(error))
                 continue
