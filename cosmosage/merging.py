@@ -1,9 +1,12 @@
-"""A model between its base and its tuned self.
+"""A model between two others: between its base and its tuned self, or between two trainings.
 
 Tuning moves weights along a way on which most is learnt early and most is lost late: half of the
 way gives back half of the loss on other text, or more, and keeps most of the gain (Wortsman et al.
 2022, arXiv:2109.01903; AstroSage 8B is three quarters of the way). It costs no training, only the
 look at how far to go, which belongs on validation texts.
+
+The mean of two trainings of one base expects unseen texts better than either (Wortsman et al. 2022,
+arXiv:2203.05482): what they learnt is on the same side, and their noise is not.
 """
 
 from pathlib import Path
@@ -26,7 +29,7 @@ def between(base: str | Path, tuned: str | Path, share: float, out: Path) -> Pat
     nearest, small steps away from the base would be lost.
 
     Args:
-        base: folder or hub name of the model that was tuned.
+        base: folder or hub name of the model that was tuned, or of another training of it.
         tuned: of what became of it.
         share: of the way from one to the other, 0 to 1.
         out: the folder for the model; left alone if it is finished.
