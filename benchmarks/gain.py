@@ -48,10 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     split(given.documents, given.general, given.questions, given.out)
     folds = [given.out / f"fold-{number}" for number in range(FOLDS)]
-    for fold in folds:
-        judge(given.base, fold)
+    named = [judge(given.base, fold) for fold in folds][0]
     judged = [fold / "judged" for fold in folds]
-    named = [f"{share:g} of the way" for share in SHARES] + ["tuned"]
     margins = {"general": MARGIN}
     compared = {
         name: evaluation.compare(judged, "base", name, margins) for name in named
@@ -106,8 +104,8 @@ def split(
             write_jsonl(fold / f"{name}.jsonl", records[number::FOLDS])
 
 
-def judge(base: str, fold: Path) -> None:
-    """Train without a fold, and read and ask what was withheld."""
+def judge(base: str, fold: Path) -> list[str]:
+    """Train without a fold, and read and ask what was withheld; gives the models' names."""
     texts = {name: fold / f"{name}.jsonl" for name in ("papers", "general")}
     questions = {
         path.stem: path
@@ -121,6 +119,7 @@ def judge(base: str, fold: Path) -> None:
     evaluation.evaluate(ends, texts, questions, judged, trained_on=trained_on)
     mixed = trade.ways(base, tuned, fold / "mixed", SHARES)["mixed with the base"]
     evaluation.evaluate(mixed, texts, None, judged, trained_on=trained_on)
+    return list(mixed)
 
 
 def train(base: str, documents: Path, out: Path) -> Path:

@@ -29,7 +29,7 @@ from typing import IO, Any
 from tqdm.auto import tqdm
 
 from cosmosage import listing, packages, sources
-from cosmosage.documents import xml_tree
+from cosmosage.documents import without_halves, xml_tree
 
 _LINE_BYTES = (
     2**24
@@ -302,7 +302,7 @@ class _Reader:
                             yield paper
                     except ValueError as error:
                         self._counts["refused"] += 1
-                        name = member.name.encode("utf-8", "replace").decode("utf-8")
+                        name = without_halves(member.name)
                         self._failures.note(
                             f"archive:{tar.name}:{name[:200]}", error, again=False
                         )

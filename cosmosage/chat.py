@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import openai
 from tqdm.auto import tqdm
 
-from cosmosage.documents import fingerprint, write_jsonl
+from cosmosage.documents import fingerprint, without_halves, write_jsonl
 
 LONGEST = 20_000
 """Characters of a reply that are read; no answer that was asked for has so many."""
@@ -111,9 +111,7 @@ class Chat:
                     max_tokens=max_tokens,
                 )
                 text = _said(reply.choices[0].message.content or "")
-                # half of a surrogate pair is no character
-                text = text[:LONGEST].encode("utf-8", "replace").decode("utf-8")
-                return Reply(text, *_usage(reply))
+                return Reply(without_halves(text[:LONGEST]), *_usage(reply))
             # an answer, but none of the kind: another try may mend it
             except _UNLIKE as error:
                 if not again:

@@ -203,6 +203,12 @@ def read_json(path: Path | str) -> Any:
         ) from error
 
 
+def without_halves(text: str) -> str:
+    """A text that can be written: half of a surrogate pair is no character, and a question mark
+    stands for it."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def write_jsonl(path: Path | str, records: Iterable[dict[str, Any] | Document]) -> int:
     """Write one JSON object a line, whole or not at all.
 
@@ -218,9 +224,8 @@ def write_jsonl(path: Path | str, records: Iterable[dict[str, Any] | Document]) 
         for record in records:
             if isinstance(record, Document):
                 record = record.record()
-            # half of a surrogate pair is no character: a question mark stands for it
             line = json.dumps(record, ensure_ascii=False, allow_nan=False)
-            file.write(line.encode("utf-8", "replace").decode("utf-8") + "\n")
+            file.write(without_halves(line) + "\n")
             count += 1
     return count
 

@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from tqdm.auto import tqdm
 
-from cosmosage.documents import fingerprint, read_jsonl, whole_file
+from cosmosage.documents import fingerprint, read_jsonl, whole_file, without_halves
 
 NUMBER = r"\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7}"
 """A paper's number at arXiv, since 2007 and before, without its version."""
@@ -398,8 +398,7 @@ class Intake:
 
 def _line(paper: dict[str, Any]) -> str:
     """A record as JSON; half of a surrogate pair becomes a question mark."""
-    text = _ENCODER.encode(paper)
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return without_halves(_ENCODER.encode(paper))
 
 
 class _Unsorted(Exception):

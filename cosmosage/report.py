@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosmosage.documents import whole_file
+from cosmosage.documents import whole_file, without_halves
 
 _STYLE = """
 body { font: 16px/1.5 Georgia, serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
@@ -109,6 +109,5 @@ def write(
             f'<h1>{html.escape(title)}</h1>\n<ul class="headline">{heads}</ul>\n{parts}'
             "</body>\n</html>\n"
         )
-        # half of a surrogate pair is no character: a question mark stands for it
-        file.write(page.encode("utf-8", "replace").decode("utf-8"))
+        file.write(without_halves(page))
     return path

@@ -257,8 +257,7 @@ def gains(compared: dict[str, Any], questions: dict[str, Any]) -> list[str]:
     for line in compared["lines"]:
         if line["group"] != "all":
             continue
-        edges = line["interval"]
-        sure = f"{edges[0]:+.3f} to {edges[1]:+.3f}" if edges else "? to ?"
+        sure = _ends(line["interval"])
         text = (
             f"{line['set']}: {plots.measure(line)} {line['base']:.3f} -> {line['tuned']:.3f} "
             f"({line['difference']:+.3f}, 95 % {sure}, n = {line['n']}): {verdict(line)}"
@@ -317,7 +316,6 @@ def figures_of(line: dict[str, Any], named: dict[str, str]) -> dict[str, Any]:
         line: with both models' figures.
         named: the columns of ``base`` and ``tuned``.
     """
-    edges = line["interval"]
     p = line.get("p_holm", line.get("p"))
     seen = line.get("smallest_difference")
     return {
@@ -325,7 +323,7 @@ def figures_of(line: dict[str, Any], named: dict[str, str]) -> dict[str, Any]:
         named["base"]: f"{line['base']:.3f}",
         named["tuned"]: f"{line['tuned']:.3f}",
         "difference": f"{line['difference']:+.3f}",
-        "95 % interval": f"{edges[0]:+.3f} to {edges[1]:+.3f}" if edges else "? to ?",
+        "95 % interval": _ends(line["interval"]),
         "p": "" if p is None else f"{p:.3f}" if p >= 0.001 else "< 0.001",
         "n can see": (
             ""
@@ -365,11 +363,17 @@ def knowledge(compared: dict[str, Any]) -> pd.DataFrame:
 
 def _gain(line: dict[str, Any], kind: str, scale: float) -> str:
     form = "+.3f" if scale == 1 else "+.1f"
-    edges = line[f"{kind}_interval"]
-    told = (
-        " to ".join(f"{scale * edge:{form}}" for edge in edges) if edges else "? to ?"
-    )
-    return f"{scale * line[kind]:{form}}, {told}"
+    ends = _ends(line[f"{kind}_interval"], scale, form)
+    return f"{scale * line[kind]:{form}}, {ends}"
+
+
+def _ends(
+    interval: Sequence[float] | None, scale: float = 1, form: str = "+.3f"
+) -> str:
+    """Both ends of an interval; marks of question where a single work tells none."""
+    if interval is None:
+        return "? to ?"
+    return " to ".join(f"{scale * end:{form}}" for end in interval)
 
 
 def gold(figures: dict[str, dict[str, Any]]) -> pd.DataFrame:

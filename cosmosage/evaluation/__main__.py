@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
     try:
-        _check(given)
+        graded = _check(given)
         models = _models(given.models)
         texts, questions = (
             {name: Path(path) for name, path in _by_name(files).items()}
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for found in _compared(list(models), figures, margins, given):
                 print("\n" + comparison(found))
         if given.ask is not None:
-            for part in _asked(models, questions, given):
+            for part in _asked(models, questions, graded, given):
                 print("\n" + part, flush=True)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
@@ -108,8 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _check(given: argparse.Namespace) -> None:
-    """See that every option has something to work on, before hours are spent on the others."""
+def _check(given: argparse.Namespace) -> tuple[Judge, list[dict[str, Any]]] | None:
+    """See that every option has something to work on, before hours are spent on the others; gives
+    the judge, if there is one, and what people graded."""
     if given.judge and not given.graded:
         raise ValueError(
             "a judge needs --graded, answers that people graded: without it nobody knows how "
@@ -126,9 +127,10 @@ def _check(given: argparse.Namespace) -> None:
             raise ValueError(f"--{option} is for questions; give some with --questions")
     if given.after:
         first_month(given.after)
-    if given.judge:
-        Judge.at(given.judge)
-        read_graded(given.graded)
+    if not given.judge:
+        return None
+    judge = replace(Judge.at(given.judge), journal=given.out / "judge.jsonl")
+    return judge, read_graded(given.graded)
 
 
 def _margins(
@@ -180,17 +182,19 @@ def _compared(
 
 
 def _asked(
-    models: dict[str, str | Path], questions: dict[str, Path], given: argparse.Namespace
+    models: dict[str, str | Path],
+    questions: dict[str, Path],
+    graded: tuple[Judge, list[dict[str, Any]]] | None,
+    given: argparse.Namespace,
 ) -> Iterator[str]:
     """Have each set of questions answered in writing, and all judged if there is a judge."""
     figures = {}
     for name, file in questions.items():
         figures[name] = ask(models, file, given.out / name, given.index, given.ask)
         yield f"{name}, answered in writing\n{asked_table(figures[name])}"
-    if not given.judge:
+    if graded is None:
         return
-    judge = replace(Judge.at(given.judge), journal=given.out / "judge.jsonl")
-    known = calibrate(judge, read_graded(given.graded))
+    judge, known = graded[0], calibrate(*graded)
     (right, m), (wrong, k) = known["passes_right"], known["passes_wrong"]
     yield (
         f"the judge passes {right} of {m} answers that people marked right, and {wrong} of "

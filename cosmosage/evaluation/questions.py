@@ -17,6 +17,7 @@ from zipfile import BadZipFile
 import pandas as pd
 
 from cosmosage import importing
+from cosmosage.documents import without_halves
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FIELDS = tuple("question choices answer gold unanswerable id subject document".split())
@@ -304,7 +305,7 @@ def _whole(value: Any) -> Any:
     if isinstance(value, list):
         return [_whole(each) for each in value]
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
+        return without_halves(value)
     return value
 
 

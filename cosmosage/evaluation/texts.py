@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage.corpus.sides import first_month, month
-from cosmosage.documents import Document
+from cosmosage.documents import Document, without_halves
 from cosmosage.evaluation import statistics
 from cosmosage.evaluation.exposure import TAINTED
 
@@ -145,7 +145,7 @@ def losses(
             "predicted from one of them; set tokenizer.eos_token"
         )
     # a lone surrogate is no character and has no bytes
-    texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+    texts = [without_halves(text) for text in texts]
     sequences = [first + ids for ids in token_ids(tokenizer, texts)]
     spans = [
         (number, *window)

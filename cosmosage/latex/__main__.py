@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from cosmosage.documents import whole_file, write_jsonl
+from cosmosage.documents import whole_file, without_halves, write_jsonl
 from cosmosage.latex import read_package, to_text
 
 _ENDINGS = (".tar.gz", ".tgz", ".tar", ".tex.gz", ".gz", ".tex", ".pdf")
@@ -36,7 +36,7 @@ def convert(path: Path, out: Path, **settings: bool) -> dict[str, Any]:
             record.update(status="failed", reason="no text came out of the LaTeX")
         else:
             with whole_file(out / f"{name}.txt") as file:
-                file.write(text.text.encode("utf-8", "replace").decode("utf-8"))
+                file.write(without_halves(text.text))
         record["dropped"] = [list(pair) for pair in text.dropped]
     # a fault of ours in one paper must not cost the night's other ten thousand
     except Exception as error:  # pylint: disable=broad-exception-caught
