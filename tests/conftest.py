@@ -61,6 +61,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.stem != "test_notebooks")
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Name a case of bytes by its argument: an archive holds the second in which it was made, and
+    two workers that disagree on a name run nothing."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_configure():
     """Take Ctrl-C in, also where a shell that runs this in its background lets nothing through."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
