@@ -7,6 +7,7 @@ the file opens no session; a question's text is seen by whoever asked it, and is
 that doesn't do is keep a conversation from who may read the file: the machine's own keepers.
 """
 
+from cosmosage.accounts.conversations import Conversation, Conversations, Message
 from cosmosage.accounts.database import EVENTS, Database
 from cosmosage.accounts.lockout import Locked
 from cosmosage.accounts.users import ROLES, Accounts, Denied, Key, User
@@ -15,9 +16,12 @@ __all__ = [
     "EVENTS",
     "ROLES",
     "Accounts",
+    "Conversation",
+    "Conversations",
     "Database",
     "Denied",
     "Key",
     "Locked",
+    "Message",
     "User",
 ]
