@@ -9,6 +9,7 @@ that doesn't do is keep a conversation from who may read the file: the machine's
 
 from cosmosage.accounts.conversations import Conversation, Conversations, Message
 from cosmosage.accounts.database import EVENTS, Database
+from cosmosage.accounts.limits import Gate, Limits, Refused, Ticket
 from cosmosage.accounts.lockout import Locked
 from cosmosage.accounts.users import ROLES, Accounts, Denied, Key, User
 
@@ -20,8 +21,12 @@ __all__ = [
     "Conversations",
     "Database",
     "Denied",
+    "Gate",
     "Key",
+    "Limits",
     "Locked",
     "Message",
+    "Refused",
+    "Ticket",
     "User",
 ]
