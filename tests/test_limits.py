@@ -331,6 +331,17 @@ def test_who_waits_for_a_ticket_that_is_left_is_told(accounts):
         second.turn.result(30)
 
 
+def test_a_turn_that_nobody_waits_for_any_more_comes_all_the_same(accounts):
+    people = crowd(accounts, 3)
+    gate = Gate(accounts, 1, 2)
+    first, second, third = map(gate.enter, people)
+    assert second.turn.cancel()  # as a task does that is cancelled while it waits
+    first.leave()
+    assert second.ahead() == 0 and not third.turn.done()
+    second.leave()
+    assert third.turn.done()
+
+
 def test_refusals_are_logged_once_a_minute(accounts, clock):
     ada, bob = users(accounts, "ada", "bob")
     gate = Gate(accounts, 1, 0)
