@@ -169,7 +169,6 @@ def test_removal_is_logged_and_takes_the_bytes_along(house):
     path = accounts.database.path
 
     def stored(word):
-        accounts.close()
         return any(word in each.read_bytes() for each in path.parent.iterdir())
 
     key = conversations.new(ada, "Title of pumpkins")

@@ -189,7 +189,7 @@ class Conversations:
                 raise _missing()
 
     def remove(self, owner: int, key: str) -> None:
-        """Remove a conversation; its bytes in the file are overwritten.
+        """Remove a conversation; its bytes on the disk are overwritten.
 
         Raises:
             LookupError: the owner has no such conversation.
@@ -202,6 +202,7 @@ class Conversations:
             if not done.rowcount:
                 raise _missing()
             self._log(connection, owner, "conversation removed")
+        self._database.fold()
 
     def as_markdown(self, owner: int, key: str) -> str:
         """A conversation as Markdown: questions, answers, numbered sources, links, licences.

@@ -224,6 +224,14 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
 
+    def fold(self) -> None:
+        """Empty the log into the file, so that it holds no more of what was removed.
+
+        While another process reads what was there before, the log keeps it until later.
+        """
+        with self.read() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def close(self) -> None:
         """Close what nobody uses; the last of all processes folds the log into the file."""
         while True:

@@ -476,6 +476,7 @@ class Accounts:
             _keep_an_admin(connection, user)
             connection.execute("DELETE FROM users WHERE id = ?", (user["id"],))
             self.database.log(connection, "user removed", by, "", user["name"])
+        self.database.fold()
 
     def set_limits(
         self,
