@@ -452,6 +452,56 @@ def test_the_template_s_own_tokens_do_no_harm(engine):
     assert engine.harmless("a < b | c > d") == "a < b | c > d"
 
 
+@pytest.mark.parametrize(
+    "kind", ["gpt2", "gpt_neox", "qwen3", "phi", "opt", "mixtral", "deepseek_v3"]
+)
+def test_other_families_write_what_they_write_alone(tmp_path, kind, fp32):
+    """Of learnt and of rotary positions, with experts, and with keys of another width."""
+    del fp32
+    tokenizer = tiny_tokenizer()
+    few = {
+        "n_routed_experts": 4,
+        "n_group": 1,
+        "topk_group": 1,
+        "num_experts_per_tok": 2,
+    }
+    ranks = {"q_lora_rank": 16, "kv_lora_rank": 16, "num_key_value_heads": 4}
+    widths = {"qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 12}
+    config = models.AutoConfig.for_model(
+        kind,
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=512,
+        initializer_range=0.2,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **{
+            "opt": {"word_embed_proj_dim": 64, "ffn_dim": 96},
+            "qwen3": {"num_key_value_heads": 2, "head_dim": 16},
+            "mixtral": {"num_key_value_heads": 2, "sliding_window": None},
+            "deepseek_v3": few | ranks | widths,
+        }.get(kind, {}),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        models.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    write, length = reference(tmp_path), 25
+    with closing(open_engine("transformers", tmp_path, 4)) as engine:
+        questions = [QUESTIONS[0], QUESTIONS[5], "of matter " * 30]
+        writings = [
+            engine.write(asked(question), Sampling(length)) for question in questions
+        ]
+        for question, writing in zip(questions, writings):
+            assert text(writing) == write(question, length)[0]
+        slots = getattr(engine, "_slots")
+        planned = plan_memory(tmp_path, users=4)
+        assert slots.bytes == planned.per_token * 4 * slots.room
+
+
 # the plan
 
 

@@ -98,9 +98,14 @@ class Batching(Engine):
         self.name, self.at_once = name, at_once
         self.context = context or longest
         self._model, self._tokenizer, self._planned = model, tokenizer, list(planned)
-        self._reading_aloud = (
-            Lock()
-        )  # of the tokenizer, which one thread at a time may use
+        # a first call may change the tokenizer's own settings, and later ones only read them
+        tokenizer("")
+        self._encoding = Lock()
+        self._special = [
+            token.content
+            for token in tokenizer.added_tokens_decoder.values()
+            if token.special
+        ]
         self._ends = _end_tokens(model, tokenizer)
         self._never = torch.tensor(
             model.generation_config.suppress_tokens or [],
@@ -123,9 +128,8 @@ class Batching(Engine):
         return len(self._encoded(messages))
 
     def harmless(self, text: str) -> str:
-        for token in self._tokenizer.added_tokens_decoder.values():
-            if token.special:
-                text = text.replace(token.content, " ")  # a space: halves must not join
+        for token in self._special:
+            text = text.replace(token, " ")  # a space: halves must not join
         return text
 
     def plan(self) -> list[tuple[str, str]]:
@@ -168,7 +172,7 @@ class Batching(Engine):
     def _encoded(self, messages: list[dict]) -> list[int]:
         """A conversation as tokens."""
         begun = self._tokenizer.bos_token or ""
-        with self._reading_aloud:
+        with self._encoding:
             text = chat_text(self._tokenizer, messages)
             # a template writes the token that begins a text by itself: twice is once too often
             special = not (begun and text.startswith(begun))
@@ -341,15 +345,14 @@ class Batching(Engine):
             writing = answer.writing
             writing.written += 1
             text, stopped, finish = "", False, None
-            with self._reading_aloud:
-                if token not in self._ends:
-                    text, stopped = answer.shown.add(token)
-                if stopped or token in self._ends:
-                    finish = "stop"
-                elif writing.written == answer.sampling.max_tokens:
-                    finish = "length"
-                if finish and not stopped:
-                    text += answer.shown.end()
+            if token not in self._ends:
+                text, stopped = answer.shown.add(token)
+            if stopped or token in self._ends:
+                finish = "stop"
+            elif writing.written == answer.sampling.max_tokens:
+                finish = "length"
+            if finish and not stopped:
+                text += answer.shown.end()
             writing.put(text)
             if finish:
                 writing.end(finish)

@@ -10,7 +10,12 @@ from pathlib import Path
 
 import psutil
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from cosmosage import models
 from cosmosage.engines.slots import Slots, use_slots
@@ -101,10 +106,7 @@ def plan_memory(
         raise ValueError(f"{users} answers at once are asked for; wanted 1 or more")
     config = AutoConfig.from_pretrained(model, trust_remote_code=False)
     dtype = torch.bfloat16 if card else models.working_dtype()
-    with torch.device("meta"):
-        empty = AutoModelForCausalLM.from_config(
-            config, dtype=dtype, attn_implementation="sdpa"
-        )
+    empty = _empty(config, dtype)
     device, available = _memory(card)
     longest = int(config.get_text_config().max_position_embeddings)
     weights, per_token = _weights(empty, word), _per_token(empty)
@@ -135,6 +137,21 @@ def _memory(card: str | None) -> tuple[str, int]:
     return "memory", psutil.virtual_memory().available
 
 
+def _empty(config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """The model without contents."""
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(
+                config, dtype=dtype, attn_implementation="sdpa"
+            )
+    except ValueError as error:
+        raise ValueError(
+            f"a model of type {config.model_type} is none that is run here ("
+            f"{' '.join(str(error).split())[:100]}); serve it with vLLM or llama.cpp, and use the "
+            "engine remote"
+        ) from error
+
+
 def _weights(model: PreTrainedModel, word: str) -> int:
     """Bytes of a model's weights as they are loaded."""
     size = sum(p.numel() * p.element_size() for p in model.parameters())
@@ -155,6 +172,8 @@ def _weights(model: PreTrainedModel, word: str) -> int:
 def _per_token(model: PreTrainedModel) -> int:
     """Bytes that are kept of a token, counted as one is read."""
     use_slots(model)
+    size = model.dtype.itemsize
+    model.to(torch.bfloat16)  # for mixtures of experts torch knows no other shapes
     slots = Slots(1, model.config.get_text_config().num_hidden_layers)
     slots.read(0, 0, 1)
     token = torch.zeros((1, 1), dtype=torch.long, device="meta")
@@ -166,7 +185,7 @@ def _per_token(model: PreTrainedModel) -> int:
         past_key_values=slots,
         use_cache=True,
     )
-    return slots.bytes // slots.room
+    return slots.bytes // slots.room * size // torch.bfloat16.itemsize
 
 
 def _advice(planned: Plan, word: str) -> str:

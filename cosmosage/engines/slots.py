@@ -5,6 +5,8 @@ nothing is gathered; the price is that rows are swapped when one ends, and that 
 while the longest is attended to. The tensor doubles when a row outgrows it.
 """
 
+import inspect
+
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import (
@@ -139,18 +141,24 @@ def use_slots(model: PreTrainedModel) -> None:
         ValueError: its attention is none that rows of keys and values suffice for.
     """
     config = model.config.get_text_config()
-    kinds = set(get_layer_types_and_kwargs(config)[0])
-    lacking = [
-        name
-        for name in ("_supports_attention_backend", "_supports_sdpa")
-        if not getattr(model, name, False)
-    ]
-    if kinds != {"full_attention"} or lacking or model.config.is_encoder_decoder:
-        found = ", ".join(sorted(kinds - {"full_attention"})) or "of its own"
+    kinds = set(get_layer_types_and_kwargs(config)[0]) - {"full_attention"}
+    rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type")
+    if rope in (
+        "dynamic",
+        "longrope",
+    ):  # the longest row would turn the others' positions
+        kinds.add(f"rope_type {rope}")
+    if not (
+        getattr(model, "_supports_attention_backend")
+        and getattr(model, "_supports_sdpa")
+        and "position_ids" in inspect.signature(model.forward).parameters
+    ):
+        kinds.add("code of its own")
+    if kinds or model.config.is_encoder_decoder:
         raise ValueError(
-            f"the attention of {model.config.model_type} is {found}, and several answers are "
-            "written side by side with full attention only; serve it with vLLM or llama.cpp, and "
-            "use the engine remote"
+            f"{model.config.model_type} attends by {', '.join(sorted(kinds)) or 'an encoder'}, "
+            "and several answers are written side by side by full attention only; serve it with "
+            "vLLM or llama.cpp, and use the engine remote"
         )
     model.set_attn_implementation(NAME)
 
