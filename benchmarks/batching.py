@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(
             f"{engine.name}, {str(model.dtype).removeprefix('torch.')}, "
             f"{torch.get_num_threads()} threads, 8 answers of {given.tokens} tokens\n"
-            f"{'':20}{'prompt':>7}{'':14}{'one by one':>11}{'at once':>9}{'ratio':>7}  of the rounds"
+            f"{'':20}{'prompt':>7}{'':14}{'one by one':>11}{'at once':>9}{'ratio':>7}  each round"
         )
         for kind in [given.kind] if given.kind else KINDS:
             sentences = KINDS[kind]

@@ -12,7 +12,7 @@ from cosmosage.engines.contract import Sampling
 
 _FEW = 1024
 """Tokens that are sorted first: mostly they hold the share that is drawn from, and sorting a
-vocabulary of 50,000 takes ten times as long."""
+vocabulary of 50,000 takes eight times as long."""
 
 
 def draw(

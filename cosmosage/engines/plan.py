@@ -172,8 +172,8 @@ def _weights(model: PreTrainedModel, word: str) -> int:
 def _per_token(model: PreTrainedModel) -> int:
     """Bytes that are kept of a token, counted as one is read."""
     use_slots(model)
-    size = model.dtype.itemsize
-    model.to(torch.bfloat16)  # for mixtures of experts torch knows no other shapes
+    size = next(model.parameters()).element_size()
+    model.to(torch.bfloat16)  # 2 bytes: mixtures of experts take no other format here
     slots = Slots(1, model.config.get_text_config().num_hidden_layers)
     slots.read(0, 0, 1)
     token = torch.zeros((1, 1), dtype=torch.long, device="meta")
@@ -185,7 +185,7 @@ def _per_token(model: PreTrainedModel) -> int:
         past_key_values=slots,
         use_cache=True,
     )
-    return slots.bytes // slots.room * size // torch.bfloat16.itemsize
+    return slots.bytes // slots.room * size // 2
 
 
 def _advice(planned: Plan, word: str) -> str:

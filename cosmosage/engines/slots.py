@@ -88,9 +88,8 @@ class Slots(Cache):
         """As the library wants it: (batch, groups, length, width) in, views of the same out."""
         return tuple(self._kept[layer_idx].put(self, (key_states, value_states)))
 
-    def get_seq_length(
-        self, layer_idx: int = 0
-    ) -> int:  # pylint: disable=unused-argument
+    # pylint: disable-next=unused-argument  # the library's name, and all layers are as long
+    def get_seq_length(self, layer_idx: int = 0) -> int:
         """Tokens before those of the step, in the row that is read, for models that ask."""
         return self.reading[1] if self.reading else self.view[1] - 1
 
