@@ -15,13 +15,14 @@ TOP = ["arxiv", "fine_tune", "helpers"]
 ROOMS = (
     "documents downloads listing packages similar oai search sources bulk children latex "
     "books convert corpus importing settings schedule models tokens cards attention loss optimiser "
-    "adapters merging checkpoints progress validation ledger tracing planner sweeps retrieval chat "
-    "quantities pairs assistant evaluation server plots report scales views runs notebooks"
+    "adapters merging checkpoints progress validation ledger tracing planner sweeps retrieval "
+    "chat quantities agreement pairs assistant evaluation server plots "
+    "report scales views runs notebooks"
 ).split()
 """In the order in which data flows: a room imports only rooms before it."""
 HOLD_A_MODEL = set(
     "tokens models cards attention loss optimiser adapters merging checkpoints progress "
-    "validation tracing planner evaluation assistant server runs".split()
+    "validation tracing planner evaluation reranking assistant server runs".split()
 )
 NOTEBOOKS = ["cosmosage.ipynb", "textbooks.ipynb"]
 
