@@ -1,18 +1,20 @@
 """Claim: the right passage is among the first ten or twenty more often for what stands around it.
 
-    python -m benchmarks.retrieval DOCUMENTS.jsonl.gz [QUESTIONS.jsonl ...] [--draws 4] [--model NAME]
+    python -m benchmarks.retrieval DOCUMENTS.jsonl.gz [QUESTIONS.jsonl ...]
+                                   [--draws 4] [--model NAME]
 
 Two kinds of questions. An inverse cloze: a sentence is taken out of a passage, a third of its
-words are dropped, and the rest asks for the passage, from an index without that sentence (a
-draw takes one of each second passage). And questions that name their document, such as the sample's;
+words are dropped, and the rest asks for the passage, from an index without that sentence (a draw
+takes one of every second passage). And questions that name their document, such as the sample's;
 where the numbers of the answer stand in one passage of it only, that passage is asked for, and
 else any of the document's.
 
 "BM25, two of a document" is what was before; "BM25" has as many of one document as
-``retrieval.limit`` allows, which ``Index.search`` keeps to. The weights were chosen on the documents of one half (by a hash
-of their ids), so the other half tells. With ``--model`` its twenty best are ranked again by
-meaning, too. Intervals of the paired difference to BM25 leave out documents one by one
-(``statistics.Ratio``). Speeds are those of one process, on whatever else the machine does.
+``retrieval.limit`` allows, which ``Index.search`` keeps to. The weights were chosen on the
+documents of one half (by a hash of their ids), so the other half tells. With ``--model`` its twenty
+best are ranked again by meaning, too. Intervals of the paired difference to BM25 leave out
+documents one by one (``statistics.Ratio``). Speeds are those of one process, on whatever else the
+machine does.
 """
 
 import argparse

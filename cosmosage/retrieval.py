@@ -8,9 +8,9 @@ question often names what a paper is about and a passage no longer does.
 The right paper comes first far more often than the right passage. So a result may hold mostly one
 document's passages (``limit``), and the best are ranked again, with what speaks for the place where
 they stand: the passages before and after them, and the others of their document. The first is most
-of the gain: of 702 sentences taken out of 13 real papers and books that nothing was tuned on
-(``benchmarks/retrieval.py``) .64 found their passage among the first ten, .43 with two of a
-document. Ranked again it was .65, no difference that can be told (-.01 to +.03); on the sample,
+of the gain: of 671 sentences taken out of 12 real papers and books that nothing was tuned on
+(``benchmarks/retrieval.py``) .66 found their passage among the first ten, .43 with two of a
+document. Ranked again it was .67, no difference that can be told (-.00 to +.04); on the sample,
 .43 instead of .37 among the first five (130 sentences, +.01 to +.12). How many of the question's
 words a passage holds, pairs of them in order, how near they are to each other, and words cut to
 stems of five letters were tried as well, and added nothing that held on other documents.
@@ -326,7 +326,8 @@ class Index:
         scores = self._scorer.get_scores(known)  # (n_passages,)
         matching = np.flatnonzero(scores > 0)
         ranked = matching[np.argsort(-scores[matching], kind="stable")]
-        best, rest = np.split(ranked, [max(CANDIDATES, k)])
+        head = max(CANDIDATES, k)
+        best, rest = ranked[:head], ranked[head:]
         told = self._told(best, scores)
         order = np.argsort(-told, kind="stable")
         found: list[Passage] = []
@@ -345,7 +346,7 @@ class Index:
     def _told(self, best: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """The scores of passages with what speaks for the place where they stand."""
         told = scores[best].astype(float)
-        if not len(best):
+        if best.size == 0:
             return told
         owners, last = self._owners[best], len(scores) - 1
         _, group = np.unique(owners, return_inverse=True)

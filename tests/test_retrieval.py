@@ -178,7 +178,7 @@ def test_a_document_is_found_whole_by_its_id(small, tmp_path):
         assert index.document(name) is None
     empty = [document("none", "", title=""), document("some", "Light.")]
     index = index_of_one(tmp_path / "two", empty)
-    assert index.document("none").passages == ()
+    assert not index.document("none").passages
     assert index.document("some").passages == ("Light.",)
 
 
