@@ -16,7 +16,7 @@ ROOMS = (
     "documents downloads listing packages similar oai search sources bulk children latex "
     "books convert corpus importing settings schedule models tokens cards attention loss optimiser "
     "adapters merging checkpoints progress validation ledger tracing planner sweeps retrieval "
-    "reranking verbatim chat quantities agreement pairs assistant evaluation server plots "
+    "reranking verbatim chat quantities agreement support pairs assistant evaluation server plots "
     "report scales views runs notebooks"
 ).split()
 """In the order in which data flows: a room imports only rooms before it."""
