@@ -7,7 +7,8 @@ with one word in five replaced by another of the corpus, each beside that passag
 that retrieval finds; and the answers of questions that name their document, beside its passages.
 Unsupported are sentences of one document beside the five passages of *others* that retrieval finds
 for them, which are the hardest there are; and sentences of a passage with one number changed. Told
-is the share that is marked, by threshold, and at the threshold in use an interval that leaves out documents one by one (``statistics.Ratio``).
+is the share that is marked, by threshold, and at the threshold in use an interval that leaves out
+documents one by one (``statistics.Ratio``).
 """
 
 import argparse

@@ -12,8 +12,8 @@ FACTS = Passage(
     number=0,
     text=(
         "For Planck-like parameters the comoving sound horizon at the drag epoch is "
-        "$r_d = 147.1\\,\\mathrm{Mpc}$, about two per cent more than at last scattering. The survey "
-        "holds 1,000 galaxies at redshifts between 0.2 and 0.7, with $H_0 = 67.4$ km/s/Mpc."
+        "$r_d = 147.1\\,\\mathrm{Mpc}$, about two per cent more than at last scattering. The "
+        "survey holds 1,000 galaxies at redshifts between 0.2 and 0.7, with $H_0 = 67.4$ km/s/Mpc."
     ),
     score=1.0,
     title="A note on baryon acoustic oscillations",
@@ -24,6 +24,12 @@ OTHER = Passage(
     text="Cepheids calibrate the luminosity of supernovae and give 73 km/s/Mpc.",
     score=0.5,
 )
+
+
+def only(found: list):
+    """The single one of a list."""
+    assert len(found) == 1, found
+    return found[0]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +147,7 @@ def test_what_a_passage_says_is_not_marked(text):
     ],
 )
 def test_what_no_passage_says_is_marked(text):
-    (sentence,) = unsupported(text, [FACTS, OTHER])
+    sentence = only(unsupported(text, [FACTS, OTHER]))
     assert sentence.text == text
     assert unsupported(text, []) == [sentence]
 
@@ -151,7 +157,7 @@ def test_only_the_sentence_is_marked_that_is_made_up():
         "Yes. The sound horizon is 147.1 Mpc [1].\n"
         "- Quasars power it by accretion. Cepheids calibrate supernovae."
     )
-    (sentence,) = unsupported(text, [FACTS, OTHER])
+    sentence = only(unsupported(text, [FACTS, OTHER]))
     assert sentence.text == "Quasars power it by accretion."
     assert text[sentence.start : sentence.end] == sentence.text
 

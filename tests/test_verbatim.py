@@ -38,6 +38,12 @@ def opened(folder: Path, *texts: str) -> Verbatim:
     return Verbatim.load(folder / "built")
 
 
+def only(found):
+    """The single one of a list."""
+    assert len(found) == 1, found
+    return found[0]
+
+
 def by_hand(texts, answer, shortest):
     """(start, end, words, count) of the stretches, found by trying all pairs of words."""
     words = [word.span() for word in re.finditer(r"\w+", answer)]
@@ -97,7 +103,7 @@ def test_a_table_of_many_pages_leads_to_the_right_one(tmp_path):
     words = [text.split() for text in texts]
     for size in (1, 2, 3, 5, 8, 13, 200):
         quote = " ".join(words[size % 5][-size - 40 : -40])
-        (span,) = array.spans(quote, 1)[:1]
+        span = array.spans(quote, 1)[0]
         found = re.findall(rf"(?<!\w)(?={quote}(?!\w))", "\n".join(texts))
         assert (span.count, span.end) == (len(found), len(quote))
 
@@ -106,11 +112,11 @@ def test_a_place_names_the_passage_of_the_original(tmp_path):
     filler = "Each survey adds a sample of galaxies to the catalogue. " * 20
     text = f"{filler}\n\n{filler}\n\n{filler} {FACT}.\n\n{filler}"
     answer = "It says: the  SOUND horizon at the drag epoch is 147.09 Mpc, exactly."
-    (span,) = opened(tmp_path, filler, text).spans(answer)
+    span = only(opened(tmp_path, filler, text).spans(answer))
     quote = answer[span.start : span.end]
     assert quote == "the  SOUND horizon at the drag epoch is 147.09 Mpc"
     assert span.words == 11 and span.count == 1
-    (place,) = span.places
+    place = only(span.places)
     cut = passages(text, CHARACTERS)
     assert place.document == "d1" and place.title == "On d1"
     assert place.licence == "CC BY 4.0" and place.url == "https://example.org/d1"
@@ -126,9 +132,9 @@ def test_a_stretch_runs_from_one_passage_into_the_next_but_not_into_a_document(
     text = f"{filler}and ends here.\n\nBegins anew with {filler}"
     assert len(passages(text, CHARACTERS)) == 2
     array = opened(tmp_path, text, "quasars are the first words")
-    (span,) = array.spans("and ends here. Begins anew with each survey")
+    span = only(array.spans("and ends here. Begins anew with each survey"))
     assert span.words == 8 and span.places[0].passage == 0
-    (span,) = array.spans("galaxies quasars are the first words", 2)
+    span = only(array.spans("galaxies quasars are the first words", 2))
     assert span.words == 5 and span.places[0].document == "d1"
 
 
@@ -152,7 +158,7 @@ def test_the_normal_form_leads_back_to_the_characters(
     assert (found and original[slice(*found)]) == wanted
     if wanted and quote[0].isalnum():
         assert found[0] == original.rindex(wanted)
-        (span,) = opened(tmp_path, original).spans(f"\u00e9 {quote} \u00e9", 1)
+        span = only(opened(tmp_path, original).spans(f"\u00e9 {quote} \u00e9", 1))
         assert (span.start, span.end) == (2, 2 + len(quote))
 
 
@@ -217,7 +223,7 @@ FILES = [f"{n}.npy" for n in ("places", "keys", "starts", "owners", "numbers")]
 @pytest.mark.parametrize("kept", [None, 0.0, 0.5])
 def test_a_damaged_build_says_to_build_again(tmp_path, name, kept):
     opened(tmp_path, "galaxies form in haloes", "and haloes in galaxies")
-    (path,) = (tmp_path / "built").glob(f"*/{name}")
+    path = only(list((tmp_path / "built").glob(f"*/{name}")))
     raw = path.read_bytes()
     path.unlink()
     if kept is not None:
