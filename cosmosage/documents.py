@@ -362,6 +362,12 @@ _OTHER = (
 _FENCED = re.compile(rf"\$\$.*?\$\$|{_INLINE}|{_OTHER}", re.DOTALL)
 
 
+def fenced(text: str) -> list[tuple[int, int]]:
+    """Where formulas and listings lie, in which no sentence or paragraph ends: (first character,
+    past the last) of each, in order."""
+    return [found.span() for found in _FENCED.finditer(text) if found[0] != r"\$"]
+
+
 def paragraphs(text: str) -> list[str]:
     """A text's paragraphs; no formula or listing is cut by its blank lines."""
     kept: list[str] = []

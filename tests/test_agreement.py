@@ -2,7 +2,7 @@
 
 import pytest
 
-from cosmosage.evaluation.agreement import abstains, agreement, same_meaning
+from cosmosage.agreement import abstains, agreement, same_meaning
 
 AGE = "How old is the universe?"
 FAR = "How large is the sound horizon at z = 1060?"
@@ -70,17 +70,24 @@ def test_the_largest_group_speaks():
         AGE,
         ["13.8 Gyr", "20 Gyr", "13.7 billion years", "14 Gyr or so", "I don’t know"],
     )
-    assert found["groups"] == [0, 1, 0, 0, 2]
-    assert found["agreement"] == 0.6
-    assert found["answer"] == "13.8 Gyr"
+    assert found.groups == ((0, 2, 3), (1,), (4,)) and found.k == 5
+    assert found.silent == (False, False, True) and found.largest == (0, 2, 3)
+    assert found.share == 0.6 and str(found) == "3 of 5 agree"
 
 
 def test_silence_speaks_for_no_answer():
     found = agreement(AGE, ["I don't know", "", "13.8 Gyr", "The answer is:", "20 Gyr"])
-    assert found["groups"] == [0, 0, 1, 0, 2]
-    assert found["agreement"] == 0.2 and found["answer"] == "13.8 Gyr"
+    assert found.groups == ((0, 1, 3), (2,), (4,)) and found.largest == (2,)
+    assert found.share == 0.2 and str(found) == "no two of 5 agree"
     found = agreement(AGE, ["I don't know", ""])
-    assert found["agreement"] == 0 and abstains(found["answer"])
+    assert found.share == 0 and not found.largest
+    assert str(found) == "none of them gives an answer"
+
+
+def test_one_answer_and_none():
+    assert str(agreement(AGE, ["13.8 Gyr"])) == "a single answer"
+    found = agreement(AGE, [])
+    assert (found.k, found.share, str(found)) == (0, 0.0, "no answers")
 
 
 def test_silence():

@@ -17,11 +17,11 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage import models as rooms_models
+from cosmosage.agreement import abstains, agreement, same_meaning
 from cosmosage.assistant import NOT_FOUND
 from cosmosage.documents import alone, finish, finished, fingerprint, read_jsonl
 from cosmosage.documents import write_json, write_jsonl
 from cosmosage.evaluation import passages, statistics
-from cosmosage.evaluation.agreement import abstains, agreement, same_meaning
 from cosmosage.evaluation.choices import cloze
 from cosmosage.evaluation.confidence import auroc, judged, reliability, risk_coverage
 from cosmosage.evaluation.drawing import Drawn, draw
@@ -182,8 +182,9 @@ def judged_line(
     }
     if several:
         agreed = agreement(record["question"], several)
-        line["agreement"] = agreed["agreement"]
-        line["agreed_right"] = _right(record["question"], gold, agreed["answer"])
+        line["agreement"] = agreed.share
+        most = several[agreed.largest[0] if agreed.largest else 0]
+        line["agreed_right"] = _right(record["question"], gold, most)
     return line
 
 

@@ -18,7 +18,7 @@ FOUND = 5
 """Passages that are looked through."""
 EXCERPTS, CHARACTERS = 3, 400
 """That stand before a question, some 300 tokens together."""
-FORMAT = 2
+FORMAT = 3
 """Counted up when another choice is made of the same index: questions are then asked anew."""
 
 

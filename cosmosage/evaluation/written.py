@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from typing import Any
 
-from cosmosage.evaluation.agreement import abstains
+from cosmosage.agreement import abstains
 from cosmosage.quantities import beyond, quantities
 
 _ARTICLES = {"a", "an", "the"}

@@ -9,7 +9,7 @@ word in common for a difference. Answers of which one denies, or says the opposi
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from cosmosage.quantities import Quantity, beyond, quantities
 from cosmosage.retrieval import words
@@ -161,30 +161,64 @@ def _covers(some: list[Quantity], others: list[Quantity]) -> bool:
     )
 
 
-def agreement(question: str, answers: Sequence[str]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Agreement:
+    """How far the answers to one question say the same.
+
+    That they do makes none of them true. Of models of 135 million weights with excerpts of the
+    sample before them it told right answers from wrong ones with an area under the ROC curve of
+    .71 (.54 to .87) and .78 (.56 to 1.00), where .5 is chance and 1 certainty; of the few answers
+    that most samples agreed on two thirds were wrong (``evaluation.ask``; README).
+    """
+
+    groups: tuple[tuple[int, ...], ...]
+    """The answers that mean the same, by their places; in the order of their first members."""
+    silent: tuple[bool, ...]
+    """Of each group, whether its answers say that they give none."""
+
+    @property
+    def k(self) -> int:
+        """How many answers there are."""
+        return sum(map(len, self.groups))
+
+    @property
+    def largest(self) -> tuple[int, ...]:
+        """The largest group of those that say something, the first of several; else empty."""
+        said = (group for group, mute in zip(self.groups, self.silent) if not mute)
+        return max(said, key=len, default=())
+
+    @property
+    def share(self) -> float:
+        """The largest group's share of all answers: 0 where none says anything."""
+        return len(self.largest) / self.k if self.groups else 0.0
+
+    def __str__(self) -> str:
+        """For a person: "4 of 5 agree"."""
+        agree = len(self.largest)
+        if agree > 1:
+            return f"{agree} of {self.k} agree"
+        if not agree:
+            return "none of them gives an answer" if self.k else "no answers"
+        return f"no two of {self.k} agree" if self.k > 1 else "a single answer"
+
+
+def agreement(question: str, answers: Sequence[str]) -> Agreement:
     """How many of the answers to one question agree.
 
-    Answers join the first group whose first member says the same. Those that say nothing speak for
-    none: the more of them, the less sure is what the others say.
+    Answers join the first group whose first member says the same (``same_meaning``). Those that
+    say nothing speak for none: the more of them, the less sure is what the others say.
 
-    Returns:
-        ``agreement``: the share of all answers that the largest group which says something has, 0
-        where none does; ``answer``: that group's first member, or the first answer; ``groups``: of
-        each answer, the number of its group.
+    Args:
+        question: whose numbers and words count for nothing; may be empty.
+        answers: drawn with chance, a few to some tens.
     """
-    firsts: list[str] = []
-    groups: list[int] = []
-    for answer in answers:
-        alike = (
-            n for n, one in enumerate(firsts) if same_meaning(question, one, answer)
-        )
-        place = next(alike, len(firsts))
-        if place == len(firsts):
-            firsts.append(answer)
-        groups.append(place)
-    sizes = [0 if abstains(one) else groups.count(n) for n, one in enumerate(firsts)]
-    return {
-        "agreement": max(sizes) / len(answers),
-        "answer": firsts[sizes.index(max(sizes))],
-        "groups": groups,
-    }
+    groups: list[list[int]] = []
+    for place, answer in enumerate(answers):
+        for group in groups:
+            if same_meaning(question, answers[group[0]], answer):
+                group.append(place)
+                break
+        else:
+            groups.append([place])
+    silent = tuple(abstains(answers[group[0]]) for group in groups)
+    return Agreement(tuple(map(tuple, groups)), silent)

@@ -1,0 +1,97 @@
+"""Passages ranked again by meaning, with a small model of sentence embeddings.
+
+``retrieval`` ranks by words; a model such as all-MiniLM-L6-v2 (22 million weights) also sees what
+is said in other words. It reads only the few tens of passages that retrieval found, so nothing has
+to be embedded beforehand or kept; the price is a pass over all of them for every question, and
+that what no word leads to stays unfound. What it gains has not been measured here, so it is optional:
+``benchmarks/retrieval.py --model`` tells it for a model and a corpus of one's own. Twenty passages
+took that model seconds on a processor that others were using too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
+
+from cosmosage.models import check, device, load_tokenizer
+from cosmosage.retrieval import Passage
+
+TOKENS = 512
+"""Of a text that are read at most: more than a passage of 1,500 characters has."""
+BATCH = 10  # texts at once
+RANK = 60
+"""Reciprocal rank fusion's constant (Cormack, Clarke & Buettcher, SIGIR 2009, p. 758): no weight
+between words and meaning has to be chosen."""
+
+
+class Reranker:
+    """A model of sentence embeddings, open for questions."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase):
+        """Put loaded parts together; ``Reranker.load`` loads them."""
+        self.model, self.tokenizer = model, tokenizer
+        room = getattr(model.config, "max_position_embeddings", TOKENS)
+        self._tokens = min(TOKENS, room, tokenizer.model_max_length)
+
+    @classmethod
+    def load(cls, name: str | Path) -> "Reranker":
+        """A model that transformers' ``AutoModel`` knows and whose tokens' mean is the text's
+        vector, as of most sentence-transformers.
+
+        Args:
+            name: a folder, or a name on the model hub.
+
+        Raises:
+            FileNotFoundError: there is no such model.
+            ValueError: its weights are pickled.
+        """
+        check(name)
+        model = AutoModel.from_pretrained(
+            name, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        )
+        return cls(model.eval().to(device()), load_tokenizer(name))
+
+    def vectors(self, texts: Sequence[str]) -> torch.Tensor:
+        """The mean over each text's tokens, of length 1: (n_texts, width), on the processor."""
+        order = sorted(range(len(texts)), key=lambda n: len(texts[n]))
+        out = torch.empty(len(texts), self.model.config.hidden_size)
+        for start in range(0, len(texts), BATCH):
+            chosen = order[start : start + BATCH]
+            read = self.tokenizer(
+                [texts[n] for n in chosen],
+                padding=True,
+                truncation=True,
+                max_length=self._tokens,
+                return_tensors="pt",
+            ).to(self.model.device)
+            with torch.inference_mode():
+                hidden = self.model(**read).last_hidden_state  # (batch, length, width)
+            mask = read["attention_mask"].unsqueeze(-1)
+            # of a text without a token the length is 0
+            mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+            out[chosen] = torch.nn.functional.normalize(mean, dim=-1).float().cpu()
+        return out
+
+    def rerank(self, question: str, passages: Sequence[Passage]) -> list[Passage]:
+        """Passages in a new order: by their places in that of words and that of meaning.
+
+        Args:
+            question: as it was searched for.
+            passages: what ``Index.search`` gave, 20 to 50 of them.
+
+        Returns:
+            All of them; ``score`` is 1 / (``RANK`` + place) summed over both orders.
+        """
+        if not passages:
+            return []
+        asked, *there = self.vectors(
+            [question, *(passage.text for passage in passages)]
+        )
+        near = torch.stack(there) @ asked  # (n_passages,)
+        scores = [1 / (RANK + n) for n in range(1, len(passages) + 1)]
+        for n, place in enumerate(near.argsort(descending=True, stable=True), start=1):
+            scores[place] += 1 / (RANK + n)
+        ranked = sorted(range(len(passages)), key=lambda place: -scores[place])
+        return [replace(passages[place], score=scores[place]) for place in ranked]
