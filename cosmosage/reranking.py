@@ -1,9 +1,9 @@
 """Passages ranked again by meaning, with a small model of sentence embeddings.
 
 ``retrieval`` ranks by words; a model such as all-MiniLM-L6-v2 (22 million weights) also sees what
-is said in other words. It reads only the few tens of passages that retrieval found, so nothing has
-to be embedded beforehand or kept; the price is a pass over all of them for every question, and
-that what no word leads to stays unfound. What it gains has not been measured here, so it is optional:
+is said in other words. It reads only the few tens of passages that retrieval found, so nothing
+has to be embedded beforehand or kept; the price is a pass over all of them for every question, and
+that what no word leads to stays unfound. What it gains was not measured, so it is optional:
 ``benchmarks/retrieval.py --model`` tells it for a model and a corpus of one's own. Twenty passages
 took that model seconds on a processor that others were using too.
 """
@@ -16,11 +16,13 @@ import torch
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage.models import check, device, load_tokenizer
-from cosmosage.retrieval import Passage
+from cosmosage.retrieval import Index, Passage, Source
 
 TOKENS = 512
 """Of a text that are read at most: more than a passage of 1,500 characters has."""
 BATCH = 10  # texts at once
+LOOKED_AT = 2
+"""Passages that are ranked for one that is wanted: for ten, twenty."""
 RANK = 60
 """Reciprocal rank fusion's constant (Cormack, Clarke & Buettcher, SIGIR 2009, p. 758): no weight
 between words and meaning has to be chosen."""
@@ -95,3 +97,32 @@ class Reranker:
             scores[place] += 1 / (RANK + n)
         ranked = sorted(range(len(passages)), key=lambda place: -scores[place])
         return [replace(passages[place], score=scores[place]) for place in ranked]
+
+
+class Reranked:
+    """An index whose passages come in the order of words and meaning; it is asked like one."""
+
+    def __init__(self, index: Index, reranker: Reranker):
+        """
+        Args:
+            index: that finds the passages.
+            reranker: that puts them in order.
+        """
+        self.index, self.reranker = index, reranker
+
+    def __len__(self) -> int:
+        """How many passages it holds."""
+        return len(self.index)
+
+    def search(self, question: str, k: int = 5) -> list[Passage]:
+        """The best ``k`` of ``LOOKED_AT`` times as many; otherwise as ``Index.search``."""
+        found = self.index.search(question, LOOKED_AT * k)
+        return self.reranker.rerank(question, found)[:k]
+
+    def frequencies(self, looked_up: Sequence[str]) -> dict[str, int]:
+        """As ``Index.frequencies``."""
+        return self.index.frequencies(looked_up)
+
+    def document(self, name: str) -> Source | None:
+        """As ``Index.document``."""
+        return self.index.document(name)

@@ -368,6 +368,15 @@ class Index:
         texts = tuple(self._text_of(place) for place in range(first, last))
         return Source(name, texts, **self._facts(owner))
 
+    def frequencies(self, looked_up: Sequence[str]) -> dict[str, int]:
+        """In how many passages each word stands, itself or in the title; ``words`` gives words."""
+        counts = {}
+        for word in looked_up:
+            known = self._scorer.get_tokens_ids([word])
+            scores = self._scorer.get_scores(known) if known else np.zeros(1)
+            counts[word] = int(np.count_nonzero(scores))
+        return counts
+
     def _passage(self, place: int, score: float) -> Passage:
         owner = int(self._owners[place])
         return Passage(

@@ -7,7 +7,8 @@ import pytest
 from tiny import tiny_model
 
 from cosmosage import models, retrieval
-from cosmosage.assistant import NOT_FOUND
+from cosmosage.assistant import reading
+from cosmosage.assistant.reading import NOT_FOUND
 from cosmosage.documents import Document, write_jsonl
 from cosmosage.evaluation import asking, judge, passages
 from cosmosage.evaluation.__main__ import asked_table, main
@@ -131,8 +132,8 @@ def test_a_long_table_leaves_room_for_the_question(tmp_path, row, end):
     retrieval.build([tmp_path / "shelf.jsonl"], tmp_path / "index")
     (found,) = passages.looked_up([{"question": "Row 7 pulsar?"}], tmp_path / "index")
     held = [passage.text for passage in found["passages"]]
-    assert len(held) == passages.EXCERPTS
-    assert all(0 < len(part) <= 2 * passages.CHARACTERS for part in held)
+    assert len(held) == reading.EXCERPTS
+    assert all(0 < len(part) <= 2 * reading.CHARACTERS for part in held)
     # neither lines nor words are cut
     assert all(f"{end}{part}{end}" in f"{end}{text}{end}" for part in held)
 

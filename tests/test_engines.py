@@ -593,6 +593,34 @@ def test_windows_of_attention_are_sent_elsewhere(tmp_path):
         plan_memory(tmp_path)
 
 
+def test_a_window_as_wide_as_the_context_hides_nothing(tmp_path, fp32):
+    """Mistral's first model slides over 4,096 of its 32,768 tokens: so many are written here."""
+    del fp32
+    settings = models.AutoConfig.for_model(
+        "mistral",
+        vocab_size=len(tiny_tokenizer()),
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        sliding_window=1500,
+        max_position_embeddings=4000,
+    )
+    torch.manual_seed(3)
+    models.AutoModelForCausalLM.from_config(settings).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    assert plan_memory(tmp_path).context == 1500
+    alone, tokenizer = models.load(tmp_path)
+    said = [{"role": "user", "content": "The rate of expansion. " * 60}]
+    with closing(open_engine("transformers", tmp_path)) as engine:
+        written = "".join(engine.write(said, Sampling(20)))
+        with pytest.raises(ValueError, match="1500"):
+            engine.write(said, Sampling(1490))
+    prompt = models.chat_text(tokenizer, said)
+    assert written.strip() == models.complete(alone, tokenizer, [prompt], 20)[0]
+
+
 def test_an_unknown_word_names_the_known():
     with pytest.raises(ValueError, match="transformers, 8-bit, 4-bit, remote"):
         open_engine("vllm", "model")

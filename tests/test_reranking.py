@@ -3,10 +3,12 @@
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, BertModel, PreTrainedTokenizerFast
 
-from cosmosage.reranking import RANK, Reranker
-from cosmosage.retrieval import Passage
+from cosmosage import retrieval
+from cosmosage.documents import write_jsonl
+from cosmosage.reranking import RANK, Reranked, Reranker
+from cosmosage.retrieval import Index, Passage
 
 TEXTS = [
     "Baryons and photons oscillate together until the drag epoch, and then no longer.",
@@ -31,7 +33,8 @@ def bert(tmp_path_factory):
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
     )
-    settings = BertConfig(
+    settings = AutoConfig.for_model(
+        "bert",
         vocab_size=len(wrapped),
         hidden_size=32,
         num_hidden_layers=2,
@@ -99,3 +102,20 @@ def test_a_model_that_is_none_is_refused(folder, tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickled")
     with pytest.raises(ValueError, match="pickled"):
         Reranker.load(tmp_path)
+
+
+def test_an_index_in_the_order_of_meaning_is_asked_like_one(folder, tmp_path):
+    """Of twice as many as are wanted the best; all else is the index's own."""
+    records = [
+        {"id": f"d{n}", "text": f"Galaxies. {text}"} for n, text in enumerate(TEXTS)
+    ]
+    write_jsonl(tmp_path / "all.jsonl", records)
+    retrieval.build([tmp_path / "all.jsonl"], tmp_path / "index")
+    index, reranker = Index.load(tmp_path / "index"), Reranker.load(folder)
+    both = Reranked(index, reranker)
+    found = both.search("Do galaxies form together?", 2)
+    wide = index.search("Do galaxies form together?", 4)
+    assert found == reranker.rerank("Do galaxies form together?", wide)[:2]
+    assert len(both) == len(index) == 4
+    assert both.document("d1") == index.document("d1")
+    assert both.frequencies(["galaxy", "x"]) == {"galaxy": 4, "x": 0}

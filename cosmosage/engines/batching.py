@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage.engines.contract import Engine, EngineError, Sampling, Writing
 from cosmosage.engines.drawing import draw
-from cosmosage.engines.slots import Slots, use_slots
+from cosmosage.engines.slots import Slots, context_of, use_slots
 from cosmosage.engines.text import Shown
 from cosmosage.models import chat_text
 
@@ -87,16 +87,13 @@ class Batching(Engine):
         """
         use_slots(model)
         settings = model.config.get_text_config()
-        longest = int(
-            getattr(settings, "max_position_embeddings", None)
-            or tokenizer.model_max_length
-        )
-        if context is not None and not 2 <= context <= longest:
+        most = context_of(settings)
+        if context is not None and not 2 <= context <= most:
             raise ValueError(
-                f"a context of {context} tokens is asked for, and {name} takes 2 to {longest}"
+                f"a context of {context} tokens is asked for, and {name} takes 2 to {most}"
             )
         self.name, self.at_once = name, at_once
-        self.context = context or longest
+        self.context = context or most
         self._model, self._tokenizer, self._planned = model, tokenizer, list(planned)
         # a first call may change the tokenizer's own settings, and later ones only read them
         tokenizer("")

@@ -18,15 +18,12 @@ from transformers import (
 )
 
 from cosmosage import models
-from cosmosage.engines.slots import Slots, use_slots
+from cosmosage.engines.slots import LEAST, Slots, context_of, use_slots
 from cosmosage.planner import CARDS, GIB, RESERVE_GIB
 from cosmosage.tracing import NF4_BYTES
 
 LOADINGS = {"transformers": None, "8-bit": 1.0, "4-bit": NF4_BYTES}
 """Bytes of a weight in a linear layer; None: as many as the working format has."""
-LEAST = 1024
-"""Tokens of an answer with its prompt, below which a context is not chosen by itself: a question
-with two passages and an answer of 256 tokens."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +105,12 @@ def plan_memory(
     dtype = torch.bfloat16 if card else models.working_dtype()
     empty = _empty(config, dtype)
     device, available = _memory(card)
-    longest = int(config.get_text_config().max_position_embeddings)
+    most = context_of(config)
     weights, per_token = _weights(empty, word), _per_token(empty)
-    planned = Plan(device, available, weights, per_token, users, context or longest)
+    planned = Plan(device, available, weights, per_token, users, context or most)
     if context is None and not planned.fits:
-        most = planned.room // (users * per_token)
-        context = min(longest, max(LEAST, most // 256 * 256))
+        held = planned.room // (users * per_token)
+        context = min(most, max(LEAST, held // 256 * 256))
         planned = Plan(device, available, weights, per_token, users, context)
     if planned.fits:
         return planned

@@ -13,6 +13,7 @@ from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
     Cache,
+    PretrainedConfig,
     PreTrainedModel,
 )
 from transformers.cache_utils import get_layer_types_and_kwargs
@@ -20,8 +21,13 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "grouped_queries"
-_LEAST = 256
+_FIRST = 256
 """Tokens that a row has room for at first: a short question and its answer."""
+LEAST = 1024
+"""Tokens of an answer with its prompt, below which a context is not chosen by itself: a question
+with two passages and an answer of 256 tokens."""
+UNSAID = 4096
+"""Tokens that a model takes whose configuration does not say."""
 
 
 class _Layer:
@@ -60,7 +66,7 @@ class Slots(Cache):
             layers: of the model.
         """
         super().__init__(layers=[])
-        self.rows, self.room = rows, _LEAST
+        self.rows, self.room = rows, _FIRST
         self.reading: tuple[int, int, int] | None = None
         self.places: tuple = ()
         self.view: tuple[slice, int] = (slice(0), 0)
@@ -109,7 +115,7 @@ class Slots(Cache):
 
     def clear(self) -> None:
         """Forget everything, and the room that it took."""
-        self.room = _LEAST
+        self.room = _FIRST
         for layer in self._kept:
             layer.kept = []
 
@@ -133,6 +139,18 @@ class Slots(Cache):
                 layer.kept[place] = wider
 
 
+def context_of(config: PretrainedConfig) -> int:
+    """Tokens of an answer with its prompt, at most, that a model takes here.
+
+    A window that slides hides nothing from a text that is no longer than it is.
+    """
+    config = config.get_text_config()
+    positions = int(getattr(config, "max_position_embeddings", None) or UNSAID)
+    if "sliding_attention" in get_layer_types_and_kwargs(config)[0]:
+        return min(positions, int(config.sliding_window))
+    return positions
+
+
 def use_slots(model: PreTrainedModel) -> None:
     """Have a model attend over rows of different lengths without copies of their keys.
 
@@ -141,6 +159,8 @@ def use_slots(model: PreTrainedModel) -> None:
     """
     config = model.config.get_text_config()
     kinds = set(get_layer_types_and_kwargs(config)[0]) - {"full_attention"}
+    if context_of(config) >= LEAST:
+        kinds -= {"sliding_attention"}
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type")
     if rope in (
         "dynamic",

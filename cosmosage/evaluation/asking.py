@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage import models as rooms_models
 from cosmosage.agreement import abstains, agreement, same_meaning
-from cosmosage.assistant import NOT_FOUND
+from cosmosage.assistant.reading import NOT_FOUND
 from cosmosage.documents import alone, finish, finished, fingerprint, read_jsonl
 from cosmosage.documents import write_json, write_jsonl
 from cosmosage.evaluation import passages, statistics
