@@ -17,7 +17,7 @@ quiet := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # notebooks run without a network but for what `full` asks for, and ask nobody to count them
 tame  := OMP_WAIT_POLICY=passive HF_HUB_DISABLE_TELEMETRY=1 GRADIO_ANALYTICS_ENABLED=False TOKENIZERS_PARALLELISM=false
 
-.PHONY: run base test chat notebooks clean
+.PHONY: run base test chat notebooks clean program
 .DELETE_ON_ERROR:
 
 run: data/base/done.json
@@ -29,14 +29,25 @@ base: data/base/done.json
 	@echo "$(abspath data/base)"
 
 test: .venv/tests.done data/base/done.json
+	@$(foreach need,chromium:chromium tesseract:tesseract-ocr djvutxt:djvulibre-bin,\
+	  command -v $(firstword $(subst :, ,$(need))) > /dev/null || \
+	  $(MAKE) --no-print-directory program NAMED=$(lastword $(subst :, ,$(need)));)
 	.venv/bin/black --check .
 	.venv/bin/pylint --jobs 0 *.py cosmosage tests benchmarks sample
 	$(venv) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-chat: data/base/done.json
+chat: data/base/done.json data/$(NAME)/index/done.json
 	$(tame) $(venv) -m cosmosage.server --port $(PORT) \
-	  --model "$(or $(MODEL),$(if $(wildcard data/$(NAME)/models/tuned/done.json),data/$(NAME)/models/tuned,data/base))" \
-	  $(if $(wildcard data/$(NAME)/index/done.json),--index "data/$(NAME)/index")
+	  --index "data/$(NAME)/index" --verbatim "data/$(NAME)/verbatim" \
+	  --model "$(or $(MODEL),$(if $(wildcard data/$(NAME)/models/tuned/done.json),data/$(NAME)/models/tuned,data/base))"
+
+# where nothing has run yet: the notebook up to the corpus, which a run takes up later
+data/$(NAME)/index/done.json: | data/base/done.json
+	$(tame) $(venv) -m cosmosage.notebooks cosmosage.ipynb --before "Tokenise and pack" \
+	  --out "data/$(NAME)/begun" --set SCALE="$(SCALE)" --set PAPERS="$(PAPERS)" \
+	  --set BOOKS="$(BOOKS)" --set NAME="$(NAME)"
+	$(venv) -m cosmosage.assistant data/$(NAME)/corpus/train.jsonl.gz \
+	  data/$(NAME)/corpus/validation.jsonl.gz --out "data/$(NAME)"
 
 # for whoever changes the notebooks: run them from nothing, since the time that each cell takes is
 # kept too and tells the next run's time left, and keep their outputs in the repository
@@ -47,6 +58,12 @@ notebooks: data/base/done.json
 
 clean:
 	rm -rf data/$(NAME)
+
+# programs that tests drive: a browser, what reads scans, what reads DjVu
+program:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(NAMED) > /dev/null; \
+	else echo "$(NAMED) is missing, and what needs it will fail or be left out; install it"; fi
 
 .venv/installed.done: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -71,8 +71,26 @@ class _Client(NotebookClient):
         return super().process_message(msg, cell, cell_index)
 
 
+def until(book: NotebookNode, heading: str) -> NotebookNode:
+    """Leave out of a notebook what stands from a heading on; changed in place.
+
+    Raises:
+        ValueError: there is no such heading.
+    """
+    for index, cell in enumerate(book.cells):
+        if cell.cell_type == "markdown" and re.search(
+            rf"^#+ {re.escape(heading)}$", cell.source, re.MULTILINE
+        ):
+            book.cells = book.cells[:index]
+            return book
+    raise ValueError(f"the notebook has no heading {heading!r}")
+
+
 def execute(
-    path: Path, out: Path, values: dict[str, str] | None = None
+    path: Path,
+    out: Path,
+    values: dict[str, str] | None = None,
+    before: str | None = None,
 ) -> NotebookNode:
     """Run a notebook in its own folder and keep the executed one.
 
@@ -80,6 +98,7 @@ def execute(
         path: the notebook; left as it is.
         out: the executed notebook, written also when a cell failed.
         values: Python expressions for the parameters cell.
+        before: a heading, at which it ends; None runs all of it.
 
     Returns:
         The executed notebook, cleaned.
@@ -88,6 +107,8 @@ def execute(
         CellExecutionError: a cell failed.
     """
     book = with_parameters(nbformat.read(path, as_version=4), values or {})
+    if before is not None:
+        until(book, before)
     expected = [cell.metadata.get(SECONDS, 1.0) for cell in book.cells]
     code = [i for i, cell in enumerate(book.cells) if cell.cell_type == "code"]
     client = _Client(
@@ -103,9 +124,9 @@ def execute(
         with client.setup_kernel():
             for number, index in enumerate(code, start=1):
                 spent = time.monotonic() - begun
-                before = sum(expected[i] for i in code if i < index)
+                done = sum(expected[i] for i in code if i < index)
                 left = sum(expected[i] for i in code if i >= index)
-                pace = spent / before if before > 5 else 1.0
+                pace = spent / done if done > 5 else 1.0
                 print(
                     f"[{number}/{len(code)}] {title(book.cells, index)}"
                     f" (about {_minutes(left * pace)} left in {path.name})",
@@ -177,13 +198,13 @@ def last_words(book: NotebookNode) -> str:
     """What the last cell of an executed notebook printed."""
     return "".join(
         output.text
-        for output in book.cells[-1].outputs
+        for output in book.cells[-1].get("outputs", [])
         if output.get("name") == "stdout"
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """``python -m cosmosage.notebooks NOTEBOOK... --out DIR [--set NAME=VALUE ...]``."""
+    """``python -m cosmosage.notebooks NOTEBOOK... --out DIR``; the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m cosmosage.notebooks",
         description="Run notebooks from top to bottom and keep the executed ones.",
@@ -197,6 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="NAME=TEXT",
         help="a text for the parameters cell; an empty one leaves the cell as it is",
     )
+    parser.add_argument("--before", metavar="HEADING", help="end at this heading")
     chosen = parser.parse_args(arguments)
     values = dict(item.partition("=")[::2] for item in chosen.set)
     try:
@@ -205,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 path,
                 chosen.out / path.name,
                 {name: repr(text) for name, text in values.items() if text},
+                chosen.before,
             )
             print(last_words(book), end="", flush=True)
     except CellExecutionError as error:

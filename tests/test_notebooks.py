@@ -226,3 +226,24 @@ def test_a_failed_cell_is_kept_and_cleaned(tmp_path):
     assert all(output.get("name") != "stderr" for output in kept.cells[1].outputs)
     assert kept.cells[2].outputs[0].ename == "ZeroDivisionError"
     assert kept.cells[3].outputs == []
+
+
+def test_a_notebook_may_end_at_a_heading():
+    """What stands before it is left, and a heading that is none is named."""
+    cells = [
+        new_code_cell("1"),
+        new_markdown_cell("## Two"),
+        new_code_cell("2"),
+    ]
+    book = new_notebook(cells=cells)
+    with pytest.raises(ValueError, match="no heading 'Tw'"):
+        notebooks.until(book, "Tw")
+    assert [cell.source for cell in notebooks.until(book, "Two").cells] == ["1"]
+    assert notebooks.last_words(book) == ""
+
+
+def test_make_chat_ends_at_a_heading_that_is_there():
+    """The Makefile names one of the notebook's."""
+    heading = re.search(r'--before "([^"]+)"', (ROOT / "Makefile").read_text("utf-8"))
+    book = nbformat.read(ROOT / "cosmosage.ipynb", as_version=4)
+    assert "corpus.build" in notebooks.until(book, heading[1]).cells[-2].source

@@ -40,6 +40,8 @@ class Message:
     role: str
     content: str
     sources: list[dict[str, Any]]
+    unsupported: list[int]
+    """Where sentences of an answer end that no source supports: characters of its content."""
     written: float
 
 
@@ -89,6 +91,8 @@ class Conversations:
         role: str,
         content: str,
         sources: Sequence[dict[str, Any]] = (),
+        *,
+        unsupported: Sequence[int] = (),
     ) -> None:
         """Add a message at the end.
 
@@ -98,6 +102,7 @@ class Conversations:
             content: as it was typed or written, at most ``CHARACTERS``; it is not made harmless
                 here, since whoever shows it has to do that.
             sources: number 1 first, each with the fields of ``retrieval.Passage``.
+            unsupported: where sentences of it end that no source supports.
 
         Raises:
             LookupError: the owner has no such conversation.
@@ -115,10 +120,19 @@ class Conversations:
         with self._database.write() as connection:
             number = _number(connection, owner, key)
             written = connection.execute(
-                "INSERT INTO messages (conversation, role, content, sources, written) "
-                "SELECT number, ?, ?, ?, ? FROM conversations WHERE number = ? AND owner = ? "
+                "INSERT INTO messages (conversation, role, content, sources, unsupported, written) "
+                "SELECT number, ?, ?, ?, ?, ? FROM conversations WHERE number = ? AND owner = ? "
                 "AND (SELECT count(*) FROM messages WHERE conversation = conversations.number) < ?",
-                (role, without_halves(content), told, now, number, owner, MESSAGES),
+                (
+                    role,
+                    without_halves(content),
+                    told,
+                    json.dumps(list(unsupported)),
+                    now,
+                    number,
+                    owner,
+                    MESSAGES,
+                ),
             )
             if not written.rowcount:
                 raise ValueError(
@@ -154,13 +168,19 @@ class Conversations:
         with self._database.read() as connection:
             number = _number(connection, owner, key)
             rows = connection.execute(
-                "SELECT role, content, sources, written FROM messages WHERE conversation = "
-                "(SELECT number FROM conversations WHERE number = ? AND owner = ?) "
+                "SELECT role, content, sources, unsupported, written FROM messages "
+                "WHERE conversation = (SELECT number FROM conversations WHERE number = ? AND owner = ?) "
                 "ORDER BY number",
                 (number, owner),
             ).fetchall()
         return [
-            Message(row["role"], row["content"], json.loads(row["sources"]), row[3])
+            Message(
+                row["role"],
+                row["content"],
+                json.loads(row["sources"]),
+                json.loads(row["unsupported"]),
+                row["written"],
+            )
             for row in rows
         ]
 
@@ -204,8 +224,11 @@ class Conversations:
             self._log(connection, owner, "conversation removed")
         self._database.fold()
 
-    def as_markdown(self, owner: int, key: str) -> str:
+    def as_markdown(self, owner: int, key: str, mark: str = "") -> str:
         """A conversation as Markdown: questions, answers, numbered sources, links, licences.
+
+        Args:
+            mark: is put behind sentences that no source supports.
 
         Raises:
             LookupError: the owner has no such conversation.
@@ -215,7 +238,7 @@ class Conversations:
             told.title,
             told.created,
             [
-                (each.role, each.content, each.sources)
+                (each.role, _marked(each, mark), each.sources)
                 for each in self.messages(owner, key)
             ],
         )
@@ -244,6 +267,13 @@ class Conversations:
             "SELECT name FROM users WHERE id = ?", (owner,)
         ).fetchone()
         self._database.log(connection, what, row["name"] if row else "", "", detail)
+
+
+def _marked(message: Message, mark: str) -> str:
+    text = message.content
+    for place in sorted(message.unsupported, reverse=True):
+        text = f"{text[:place]}{mark}{text[place:]}"
+    return text
 
 
 def _number(connection: sqlite3.Connection, owner: int, key: str) -> int:

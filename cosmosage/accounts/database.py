@@ -99,6 +99,7 @@ CREATE TABLE messages (
     role TEXT NOT NULL CHECK (role IN ('user', 'assistant')),
     content TEXT NOT NULL,
     sources TEXT NOT NULL, -- JSON
+    unsupported TEXT NOT NULL, -- JSON
     written REAL NOT NULL
 );
 CREATE INDEX messages_conversation ON messages (conversation);
