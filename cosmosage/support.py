@@ -49,6 +49,14 @@ _TALK = frozenset(
     "yes".split()
 )
 """Words that speak to the reader or of the passages."""
+_MANNERS = _TALK | frozenset(
+    "also any conclusion example finally furthermore hello hi however moreover other overview re "
+    "reference summary therefore thus today".split()
+)
+"""Words of which a sentence that has no others says nothing; among others they count."""
+_LABEL = 4
+"""Words on the subject that a heading may have, or a line before a list: with more it may well
+say something of its own."""
 _SAME = 1e-6  # relative: 147 Mpc is 0.147 Gpc, and no other number
 _NAMED = dict(
     zip("zero one two three four five six seven eight nine ten".split(), range(11))
@@ -114,8 +122,9 @@ def _ends(found: re.Match[str], line: str) -> bool:
 def unsupported(text: str, passages: Sequence[Passage]) -> list[Sentence]:
     """The sentences of an answer that no single passage supports.
 
-    A sentence that says nothing of the subject ("Yes.", "I hope this helps") is left out, and so
-    is one that says that there is no answer.
+    What says nothing of the subject ("Yes.", "I hope this helps"), questions, short headings and
+    lines that announce others ("Its main properties are:") are left out, and so is a sentence that
+    says that there is no answer.
 
     Args:
         text: the answer.
@@ -125,12 +134,32 @@ def unsupported(text: str, passages: Sequence[Passage]) -> list[Sentence]:
     out = []
     for sentence in sentences(text):
         said = _CITED.sub(" ", sentence.text)
-        content = _content(said)
-        if not (content or numbers(said)) or abstains(said):
+        if not _claims(said, _before(text, sentence)) or abstains(said):
             continue
         if not any(_share(said, held) >= ENOUGH for held in there):
             out.append(sentence)
     return out
+
+
+def _before(text: str, sentence: Sentence) -> str:
+    """What stands before a sentence in its line."""
+    return text[text.rfind("\n", 0, sentence.start) + 1 : sentence.start]
+
+
+def _claims(said: str, before: str) -> bool:
+    """Whether a sentence says something that can be supported."""
+    bare = said.strip().rstrip("\"'*_)\u2019\u201d")
+    content = _content(said)
+    if bare.endswith("?"):
+        return False
+    if numbers(said) or bare.endswith((".", "!")):
+        return bool(content - _MANNERS or numbers(said))
+    label = (
+        before.lstrip().startswith("#")
+        or bare.endswith(":")
+        or re.fullmatch(r"(\*\*|__)[^*_]+\1:?", said.strip())
+    )
+    return len(content - _MANNERS) > (_LABEL if label else 0)
 
 
 def share(sentence: str, passage: Passage) -> float:

@@ -12,7 +12,7 @@ from cosmosage import assistant as room
 from cosmosage import models, retrieval
 from cosmosage.assistant import Assistant, Begun, ask_all
 from cosmosage.assistant.__main__ import main as command
-from cosmosage.assistant.reading import EXCERPTS, NOT_FOUND, read_for
+from cosmosage.assistant.reading import EXCERPTS, NOT_FOUND, WELCOME, read_for
 from cosmosage.documents import write_jsonl
 from cosmosage.engines import Sampling, Writing, open_engine
 from cosmosage.verbatim import Verbatim
@@ -154,7 +154,10 @@ def test_what_the_corpus_does_not_hold_is_said_without_the_model(assistant, toke
     assert read(assistant, tokenizer, "Zebrafish embryology?") == (None, ())
     answer = assistant.ask("Zebrafish embryology?")
     assert answer.text.startswith(NOT_FOUND) and answer.sources == ()
-    assert "zebrafish" in answer.text and "embryology" in answer.text
+    said = "The words “Zebrafish” and “embryology” stand nowhere in it."
+    assert answer.text == f"{NOT_FOUND} {said}"
+    said = "The word “Quasars” stands nowhere in it."  # looked up as "quasar"
+    assert assistant.ask("Quasars?").text == f"{NOT_FOUND} {said}"
     assert (answer.finish, answer.read, answer.written) == ("stop", 0, 0)
     assert "Sources" not in str(answer)
 
@@ -180,7 +183,65 @@ def test_a_question_that_points_back_means_the_one_before(
     assert read(assistant, tokenizer, "Zebrafish embryology?", history) == (None, ())
 
 
-def test_without_an_index_the_model_answers_from_memory(place, assistant, tokenizer):
+@pytest.mark.parametrize(
+    "history",
+    [
+        ["How long is the sound horizon?", "And its value?"],
+        ["How long is the sound horizon?", "And its value?", "thanks!"],
+        ["Zebrafish embryology?", "How long is the sound horizon?", "And the error?"],
+    ],
+)
+def test_pointing_goes_back_to_a_question_that_stands_alone(assistant, history):
+    """Also over several that point themselves, and over thanks."""
+    turns = [
+        {"role": role, "content": text}
+        for question in history
+        for role, text in (("user", question), ("assistant", "So."))
+    ]
+    told = read_for(assistant.engine, assistant.index, "why?", turns, 24)
+    assert told.sources[0].document == "arxiv:2401.00001v1"
+
+
+def test_a_whole_question_is_found_whatever_was_asked_before(assistant):
+    """One of its words points back, to a question that the corpus does not speak to."""
+    before = "Does zebrafish embryology resemble teleost gastrulation?"
+    turns = [
+        {"role": "user", "content": before},
+        {"role": "assistant", "content": NOT_FOUND},
+    ]
+    for question, found in {
+        "How long is the sound horizon at the drag epoch there?": True,
+        "And its horizon?": False,
+    }.items():
+        told = read_for(assistant.engine, assistant.index, question, turns, 24)
+        assert bool(told.sources) == found, question
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Hello", "hi there!", "THANKS!", "Thank you very much.", "Who are you?", "?"],
+)
+def test_manners_are_answered_as_such(assistant, said):
+    """Nothing is looked up and nothing is missing in the corpus."""
+    answer = assistant.ask(said)
+    assert (answer.text, answer.sources, answer.written) == (WELCOME, (), 0)
+
+
+@pytest.mark.parametrize("said", ["Hi, zebrafish?", "thank", "What is a good day?"])
+def test_what_asks_something_is_no_manners(assistant, said):
+    assert assistant.ask(said).text.startswith(NOT_FOUND)
+
+
+def test_halves_of_characters_and_what_is_no_message_do_no_harm(assistant):
+    """A browser may send them, and no tokenizer takes them."""
+    history = ["How long is it?", None, {"role": "user", "content": "\ud800 it?"}]
+    told = read_for(
+        assistant.engine, assistant.index, "The sound horizon \udfff", history, 24
+    )
+    assert told.sources[0].document == "arxiv:2401.00001v1"
+
+
+def test_without_an_index_the_model_answers_from_memory(assistant, tokenizer):
     """The prompt is the question in the model's template and nothing else."""
     question = "What is dark energy?"
     alone = Assistant(assistant.engine, None, 8)

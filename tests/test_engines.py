@@ -1,6 +1,8 @@
 """The engine in this process: what it writes, for whom, in which order."""
 
 import asyncio
+import os
+import signal
 import threading
 from contextlib import closing, contextmanager
 
@@ -8,12 +10,11 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from cosmosage import engines, models
+from cosmosage import models
 from cosmosage.engines import Batching, EngineError, Sampling, open_engine, plan_memory
 from cosmosage.engines.batching import CHUNK
 from cosmosage.engines.drawing import draw
 from cosmosage.engines.text import Shown
-from cosmosage.planner import GIB
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.wordy import wordy_model
 
@@ -209,6 +210,20 @@ def test_a_long_prompt_halts_nobody(engine):
     assert [b - a for a, b in zip(pieces, pieces[1:])] == [2, 2, 2]
 
 
+def test_a_short_question_does_not_wait_for_the_end_of_long_ones(engine):
+    """Nor do short ones, of which there is always one, keep a long one waiting."""
+    with engine.held():
+        longs = [engine.write(asked(z * 900), Sampling(1)) for z in "xyz"]
+        shorts = [engine.write(asked(f"{n} " * 100), Sampling(1)) for n in range(4)]
+    for writing in longs + shorts:
+        text(writing)
+    pieces = [length for _, length in engine.steps if length > 1]
+    short, long = shorts[0].read, longs[0].read
+    assert 128 < short < CHUNK < 3 * CHUNK < long
+    # every other piece is the first long one's, whose end is then the shortest of all
+    assert pieces[:6] == [256, short, 256, short, 256, long - 3 * CHUNK]
+
+
 def test_the_ninth_waits_and_takes_the_first_row_that_is_free(engine):
     lengths = [40, 40, 40, 6, 40, 40, 40, 40, 40]
     with engine.held():
@@ -277,6 +292,21 @@ def test_closing_ends_what_is_written_and_what_waits(engine):
             text(writing)
     with pytest.raises(EngineError, match="closed"):
         engine.write(asked("Again?"))
+
+
+def test_a_forked_process_is_told_that_the_engine_is_not_its_own(engine):
+    """Only the thread that forks goes on in the child: an answer would be waited for for ever."""
+    child = os.fork()
+    if not child:
+        signal.alarm(30)  # ends the child if it waits
+        try:
+            engine.write(asked("Here?"), Sampling(2))
+        except EngineError:
+            os._exit(7)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert text(engine.write(asked("Here?"), Sampling(2)))
 
 
 def test_in_an_event_loop_nothing_blocks(engine, expected):
@@ -431,12 +461,16 @@ def test_what_does_not_fit_is_refused_with_its_size(engine):
     "wrong",
     [
         {"max_tokens": 0},
+        {"max_tokens": 1.5},  # a count of tokens never comes to it
         {"temperature": -1.0},
+        {"temperature": 10**400},  # no number of the kind that scores are
         {"temperature": float("nan")},
         {"top_p": 0.0},
         {"top_p": 1.5},
         {"stop": ("",)},
+        {"stop": "end"},  # would be three stops of a letter
         {"seed": 2**64},
+        {"seed": 1.5},
     ],
 )
 def test_settings_out_of_their_range_are_refused(wrong):
@@ -500,127 +534,3 @@ def test_other_families_write_what_they_write_alone(tmp_path, kind, fp32):
         slots = getattr(engine, "_slots")
         planned = plan_memory(tmp_path, users=4)
         assert slots.bytes == planned.per_token * 4 * slots.room
-
-
-# the plan
-
-
-@pytest.mark.parametrize("word", ["transformers", "8-bit", "4-bit"])
-@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_a_plan_is_what_a_loaded_model_takes(request, folder, word, dtype):
-    request.getfixturevalue(dtype)
-    planned = plan_memory(folder, word, 3, 256)
-    with closing(open_engine(word, folder, 3, 256)) as engine:
-        weights = list(getattr(engine, "_model").parameters())
-        size = sum(weight.nbytes for weight in weights)
-        for weight in weights:
-            if (scales := getattr(weight, "SCB", None)) is not None:
-                size += scales.nbytes
-            if state := getattr(weight, "quant_state", None):
-                size += state.absmax.nbytes + state.state2.absmax.nbytes
-        # the scales' own scales come in blocks that tiny matrices don't fill
-        assert planned.weights == pytest.approx(
-            size, rel=0.005 if word == "4-bit" else 0
-        )
-        assert text(engine.write(asked("What is it?"), Sampling(5)))
-        kept = getattr(engine, "_slots").bytes
-        assert planned.per_token * 3 * 256 == kept
-        assert dict(engine.plan())["weights"].endswith("kiB")
-
-
-def test_a_card_is_judged_by_its_name(tmp_path):
-    large = models.AutoConfig.for_model(
-        "llama",
-        vocab_size=128256,
-        hidden_size=4096,
-        intermediate_size=14336,
-        num_hidden_layers=32,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        max_position_embeddings=131072,
-        tie_word_embeddings=False,
-    )
-    large.save_pretrained(tmp_path)
-    planned = plan_memory(tmp_path, users=8, context=8192, card="RTX A6000")
-    assert planned.weights == 2 * 8_030_261_248  # as its card on the hub says
-    assert planned.per_token == 32 * 2 * 8 * 128 * 2
-    assert planned.fits and planned.room > 8 * GIB
-    tight = plan_memory(tmp_path, users=64, context=8192, card="RTX A6000")
-    assert not tight.fits
-    assert "8-bit" in tight.advice and "32 users" in tight.advice
-    chosen = plan_memory(tmp_path, users=8, card="RTX A6000")
-    assert chosen.fits and 30_000 < chosen.context < 131072
-    with pytest.raises(ValueError, match="RTX A6000"):
-        plan_memory(tmp_path, card="Voodoo 2")
-
-
-def test_what_is_too_large_is_refused_before_it_is_loaded(folder, monkeypatch):
-    monkeypatch.setattr(engines.plan.psutil, "virtual_memory", _No.memory)
-    monkeypatch.setattr(models, "load", _No.load)
-    with pytest.raises(ValueError, match="does not fit.*smaller model"):
-        open_engine("transformers", folder)
-
-
-class _No:
-    """A machine that is full."""
-
-    available = GIB
-
-    @classmethod
-    def memory(cls):
-        """Of the machine."""
-        return cls
-
-    @staticmethod
-    def load(*_, **__):
-        """Nothing may come here."""
-        raise AssertionError("it was loaded")
-
-
-def test_windows_of_attention_are_sent_elsewhere(tmp_path):
-    windowed = models.AutoConfig.for_model(
-        "mistral",
-        vocab_size=100,
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        sliding_window=64,
-    )
-    windowed.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="sliding_attention.*remote"):
-        plan_memory(tmp_path)
-
-
-def test_a_window_as_wide_as_the_context_hides_nothing(tmp_path, fp32):
-    """Mistral's first model slides over 4,096 of its 32,768 tokens: so many are written here."""
-    del fp32
-    settings = models.AutoConfig.for_model(
-        "mistral",
-        vocab_size=len(tiny_tokenizer()),
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        sliding_window=1500,
-        max_position_embeddings=4000,
-    )
-    torch.manual_seed(3)
-    models.AutoModelForCausalLM.from_config(settings).save_pretrained(tmp_path)
-    tiny_tokenizer().save_pretrained(tmp_path)
-    assert plan_memory(tmp_path).context == 1500
-    alone, tokenizer = models.load(tmp_path)
-    said = [{"role": "user", "content": "The rate of expansion. " * 60}]
-    with closing(open_engine("transformers", tmp_path)) as engine:
-        written = "".join(engine.write(said, Sampling(20)))
-        with pytest.raises(ValueError, match="1500"):
-            engine.write(said, Sampling(1490))
-    prompt = models.chat_text(tokenizer, said)
-    assert written.strip() == models.complete(alone, tokenizer, [prompt], 20)[0]
-
-
-def test_an_unknown_word_names_the_known():
-    with pytest.raises(ValueError, match="transformers, 8-bit, 4-bit, remote"):
-        open_engine("vllm", "model")

@@ -8,6 +8,7 @@ from IPython.core.formatters import MarkdownFormatter
 from markdown_it import MarkdownIt
 
 from cosmosage.assistant import Answer, markdown, source_list
+from cosmosage.assistant.findings import Where
 from cosmosage.retrieval import Passage
 from cosmosage.support import Sentence
 
@@ -107,7 +108,15 @@ def test_identifiers_that_no_source_holds_are_marked():
     text = "arXiv:2401.00001 2401.00002v3 hep-th/0001001 hep-th/0001002 10.1000/ab.c 10.9999/q"
     marked = re.findall(r"(\S+) \(not in the sources\)", markdown(text, [known]))
     assert marked == ["2401.00002v3", "hep-th/0001002", "10.9999/q"]
-    numbers = "$\\Omega_b h^2 = 0.02237$, 1234.5 Mpc, 67.40"
+    text = "arXiv:2401.0000 10.1000/ab 10.1000/ab.c10, arXiv:1420.4058 arxiv.org/abs/2412.00009"
+    marked = re.findall(r"(\S+) \(not in the sources\)", markdown(text, [known]))
+    assert marked == [
+        "arXiv:2401.0000",
+        "10.1000/ab.c10,",
+        "arXiv:1420.4058",
+        "arxiv.org/abs/2412.00009",
+    ]
+    numbers = "$\\Omega_b h^2 = 0.02237$, 1234.5 Mpc, 67.40, 1420.4058 MHz"
     assert markdown(numbers, [known]) == numbers
 
 
@@ -144,6 +153,13 @@ def test_identifiers_that_no_source_holds_are_marked():
 def test_a_source_is_cited_from_its_record(fields, shown):
     """By hand: title with link, authors, year, licence, place."""
     assert source_list([passage(**fields)]) == shown
+
+
+def test_a_terminal_shows_what_is_not_printed_as_a_cell_does():
+    """Python's and IPython's show the fields of a record, and a source has 1,500 characters."""
+    answer = Answer("Why?", "So.", (passage(text="long " * 300),))
+    assert repr(answer) == str(answer) and len(repr(answer)) < 100
+    assert repr(Where("So.", ())) == str(Where("So.", ()))
 
 
 def test_an_answer_in_a_cell_and_in_a_terminal():

@@ -126,6 +126,14 @@ def test_hostile_text_is_cut_as_any():
         "Yes. I hope this helps! Let me know.",
         "The passages do not say how old it is.",
         "",
+        "Hello! How can I help you today? You're welcome!",
+        "However,",
+        "See also [1] and [2].",
+        # nor is what only asks, heads or announces
+        "Question: How old are quasars?\nCepheids calibrate supernovae.",
+        '"How old are quasars?"',
+        "# Overview\n**Key points**\n\n- **Quasars:**\nCepheids calibrate supernovae.",
+        "The main properties are:\n1. Cepheids calibrate supernovae.",
     ],
 )
 def test_what_a_passage_says_is_not_marked(text):
@@ -144,6 +152,11 @@ def test_what_a_passage_says_is_not_marked(text):
         # half from one passage and half from another
         "Cepheids calibrate the comoving sound horizon, supernovae luminosity galaxies.",
         "It is 42.",
+        # made up in what looks like a heading or an announcement
+        "**Neutrinos oscillate between three flavours as they travel**",
+        "Neutrinos oscillate between flavours as they travel through the Sun:",
+        "**The Hubble constant is 70**",
+        "**Quasars shine.**",
     ],
 )
 def test_what_no_passage_says_is_marked(text):

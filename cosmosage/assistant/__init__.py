@@ -48,7 +48,7 @@ AGAIN, WARMTH = 5, 0.7
 they repeat the first, at more a small model loses the thread."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer:
     """What was asked, what the model wrote, and which passages it was given."""
 
@@ -78,6 +78,9 @@ class Answer:
         if self.sources:
             parts += ["**Sources**", source_list(self.sources)]
         return "\n\n".join(parts)
+
+    def __repr__(self) -> str:
+        return str(self)  # a terminal and a list show it so; fields would be pages
 
     def __str__(self) -> str:
         """For a terminal."""

@@ -11,7 +11,7 @@ from cosmosage.verbatim import Place, Span
 NOWHERE = "Nowhere word for word: no part of it that is long enough to tell stands in the corpus."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Again:
     """Several answers that were drawn to one question, and how far they agree."""
 
@@ -35,6 +35,9 @@ class Again:
         """For a notebook's cell."""
         return self.shown
 
+    def __repr__(self) -> str:
+        return str(self)  # a terminal and a list show it so; fields would be pages
+
     def __str__(self) -> str:
         """For a terminal."""
         return "\n".join(
@@ -48,7 +51,7 @@ class Again:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Where:
     """The parts of a text that stand word for word in the corpus, and where."""
 
@@ -79,6 +82,9 @@ class Where:
     def _repr_markdown_(self) -> str:
         """For a notebook's cell; places link to where they were published."""
         return self.listed(_published)
+
+    def __repr__(self) -> str:
+        return str(self)  # a terminal and a list show it so; fields would be pages
 
     def __str__(self) -> str:
         """For a terminal."""

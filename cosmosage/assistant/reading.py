@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cosmosage.assistant.shown import one_line, plain
-from cosmosage.documents import passages
+from cosmosage.documents import passages, without_halves
 from cosmosage.engines import Engine
 from cosmosage.reranking import Reranked
 from cosmosage.retrieval import Index, Passage, words
@@ -22,6 +22,8 @@ INSTRUCTIONS = (
     "passages do not hold the answer, say so."
 )
 NOT_FOUND = "Not in my corpus: no passage speaks to this question."
+WELCOME = "You are welcome to ask: I look questions up in the corpus and answer with its sources."
+"""To a greeting, to thanks, and to what has no word to look up."""
 FOUND = 10
 """Passages that are looked through: the right one is among ten in 70 of 100, first in 22."""
 EXCERPTS, CHARACTERS = 3, 400
@@ -41,8 +43,21 @@ the sample answers none falls below, of those about other things nine in ten do
 LEAST = 200
 """Characters of an excerpt: less than a sentence or two supports nothing."""
 _POINTING = re.compile(
-    r"\b(it|its|this|that|they|them|their|these|those|he|she|his|her|there)\b", re.I
+    r"\b(it|its|this|that|they|them|their|these|those|he|she|his|her|there)\b"
+    r"|^\W*(and|but|or|so)\b",
+    re.I,
 )
+_ALONE = 3
+"""Words of a question that can be found by themselves, although something in it points back."""
+_MANNERS = re.compile(
+    r"\W*+(?:(?:hello|hi|hey|hallo|bonjour|hola|ciao|dear"
+    r"|good (?:morning|afternoon|evening|night|day)"
+    r"|(?:many )?thanks|thank you|danke|merci|gracias|grazie|cheers|please|there|all|so much"
+    r"|very much|a lot|ok|okay|yes|no|great|perfect|nice|cool|fine|sorry|(?:good)?bye|see you"
+    r"|(?:that|this|it) helps|(?:that|this|it) helped|how are you(?: today)?)\b\W*+)++",
+    re.I,
+)
+"""What is said and asks nothing."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +65,8 @@ class Reading:
     """What a model reads for a question."""
 
     messages: tuple[dict, ...] | None
-    """The conversation; None where there is an index and no passage speaks to the question."""
+    """The conversation; None where there is an index and no passage speaks to the question, or
+    where nothing was asked."""
     sources: tuple[Passage, ...] = ()
     """The passages whose excerpts it reads, number 1 first; their texts are the excerpts."""
     found: tuple[Passage, ...] = ()
@@ -93,8 +109,11 @@ def read_for(
     found, sources = [], []
     if index is not None:
         wanted = _looked_up(asked, turns)
+        if _MANNERS.fullmatch(asked) or not words(wanted):
+            return Reading(None, instead=WELCOME)
         found = index.search(wanted, FOUND)
-        if spoken_to(wanted, found) < SPEAKS:
+        told = [wanted, asked] if len(words(asked)) >= _ALONE else [wanted]
+        if max(spoken_to(text, found) for text in told) < SPEAKS:
             return Reading(None, instead=NOT_FOUND + _lacking(wanted, index))
         sources = _by_passage(excerpts(wanted, found))
     quoted = [_quoted(engine, source) for source in sources]
@@ -143,8 +162,21 @@ def spoken_to(question: str, found: Sequence[Passage]) -> float:
 def _lacking(question: str, index: Index | Reranked) -> str:
     """Which words of a question stand nowhere in the corpus, as a sentence; empty for none."""
     asked = [w for w in dict.fromkeys(words(question)) if len(w) > 3][:MOST_WORDS]
-    unknown = [word for word, count in index.frequencies(asked).items() if not count]
-    return f" It has nothing on: {', '.join(unknown[:10])}." if unknown else ""
+    # as they were written: "quasar" is looked up for "Quasars", and "len" for "lens"
+    own = {
+        stem: word for word in re.findall(r"[^\W_]+", question) for stem in words(word)
+    }
+    unknown = [
+        f"“{own.get(word, word)}”"
+        for word, count in index.frequencies(asked).items()
+        if not count
+    ][:10]
+    if not unknown:
+        return ""
+    *some, last = unknown
+    if not some:
+        return f" The word {last} stands nowhere in it."
+    return f" The words {', '.join(some)} and {last} stand nowhere in it."
 
 
 def excerpts(question: str, found: Sequence[Passage]) -> list[Passage]:
@@ -198,21 +230,29 @@ def _bounded(text: str) -> Iterator[str]:
 
 
 def harmless(engine: Engine, text: str) -> str:
-    """Text without control characters and without the tokens that a template is made of."""
-    return engine.harmless(plain(text))
+    """Text without control characters, halves of characters and the tokens that a template is made
+    of."""
+    return engine.harmless(plain(without_halves(text)))
 
 
 def _looked_up(asked: str, turns: list[tuple[str, str]]) -> str:
-    """What is looked up for a question; one like "why?" or "what is its value?" points back."""
-    if turns and (not words(asked) or _POINTING.search(asked)):
-        return f"{asked} {turns[-1][0]}"
-    return asked
+    """What is looked up for a question; one like "why?" or "what is its value?" points back, to the
+    last that stands by itself."""
+    wanted = [asked]
+    for before, _ in reversed(turns):
+        if words(wanted[-1]) and not _POINTING.search(wanted[-1]):
+            break
+        if not _MANNERS.fullmatch(before):
+            wanted.append(before)
+    return " ".join(wanted)
 
 
 def _turns(engine: Engine, history: Sequence[dict]) -> list[tuple[str, str]]:
     """Earlier questions with their answers; anything else in a history is left out."""
     turns, before = [], None
     for message in history[-2 * EARLIER :]:
+        if not isinstance(message, dict):
+            continue
         content = message.get("content")
         text = content if isinstance(content, str) else ""
         text = harmless(engine, text[:LONGEST]).strip()

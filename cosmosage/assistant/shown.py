@@ -34,7 +34,9 @@ _REACHING = re.compile(
 )
 """Commands of KaTeX and MathJax that link, load, set attributes or redefine others."""
 _IDENTIFIER = re.compile(
-    r"(?:arXiv:\s*|arxiv\.org/(?:abs|pdf)/)?(?<![\d./])\d{4}\.\d{4,5}(?:v\d+)?(?![\d.]\d)"
+    # a year and a month, for 1420.4058 MHz is no paper
+    r"(?:arXiv:\s*|arxiv\.org/(?:abs|pdf)/)\d{4}\.\d{4,5}(?:v\d+)?(?![\d.]\d)"
+    r"|(?<![\d./])\d\d(?:0[1-9]|1[0-2])\.\d{4,5}(?:v\d+)?(?![\d.]\d)"
     r"|\b(?:astro-ph|gr-qc|hep-ph|hep-th)/\d{7}(?:v\d+)?|\b10\.\d{4,9}/[^\s\"<>)\]]+",
     re.IGNORECASE,
 )
@@ -99,7 +101,9 @@ def one_line(text: str) -> str:
 def _doubted(identifier: str, known: str) -> str:
     core = re.sub(r"^(arxiv:\s*|arxiv\.org/(abs|pdf)/)", "", identifier.lower())
     core = re.sub(r"v\d+$", "", core.rstrip(".,;"))
-    return identifier if core in known else f"{identifier} (not in the sources)"
+    # the beginning of a number that stands there is another paper's
+    stands = re.search(rf"(?<![\w.]){re.escape(core)}(?!\d)", known)
+    return identifier if stands else f"{identifier} (not in the sources)"
 
 
 def _inert_words(text: str) -> str:

@@ -109,10 +109,11 @@ class Batching(Engine):
             device=model.device,
             dtype=torch.long,
         )
-        self._slots = Slots(at_once, settings.num_hidden_layers)
+        self._slots = Slots(at_once, settings.num_hidden_layers, self.context)
         # the first are written, in the order of the cache; then come those that are read
         self._rows = [_Row() for _ in range(at_once)]
-        self._to_read: deque[_Answer] = deque()
+        self._to_read: list[_Answer] = []
+        self._first_next = False
         self._written = 0
         self._clock = itertools.count(1)
         self._changed = Condition()
@@ -149,8 +150,12 @@ class Batching(Engine):
         else:
             answer.generator.manual_seed(sampling.seed)
         with self._changed:
-            if self._closed:
-                raise EngineError(f"{self.name} is closed; open the engine again")
+            # a process that was forked has this object and not its thread
+            if self._closed or not self._thread.is_alive():
+                raise EngineError(
+                    f"{self.name} is closed, or was opened in another process; open the engine "
+                    "again"
+                )
             self._queue.append(answer)
             self._changed.notify_all()
         return answer.writing
@@ -240,10 +245,16 @@ class Batching(Engine):
                     row.answer = None
 
     def _read(self) -> None:
-        """Read up to ``CHUNK`` tokens of the prompts, the first first."""
-        left = CHUNK
+        """Read up to ``CHUNK`` tokens of the prompts.
+
+        The first and the shortest take turns: a short question waits for one piece of those before
+        it and not for their end, and no stream of short ones keeps a long one waiting.
+        """
+        left, self._first_next = CHUNK, not self._first_next
         while left and self._to_read:
             answer = self._to_read[0]
+            if left < CHUNK or not self._first_next:
+                answer = min(self._to_read, key=self._unread)
             place = next(
                 (p for p, row in enumerate(self._rows) if row.answer is answer), -1
             )
@@ -265,11 +276,17 @@ class Batching(Engine):
             )
             row.tokens += some
             if stop == len(answer.prompt):
-                self._to_read.popleft()
+                self._to_read.remove(answer)
                 self._swap(place, self._written)
                 self._written += 1
                 if self._drawn([answer], logits):
                     self._leave(self._written - 1)
+
+    def _unread(self, answer: _Answer) -> int:
+        """Tokens of a prompt that are still to be read."""
+        return len(answer.prompt) - sum(
+            len(row.tokens) for row in self._rows if row.answer is answer
+        )
 
     def _take(self, answer: _Answer) -> int:
         """A row for an answer, with the beginning of its prompt if its owner has left that in
@@ -301,10 +318,10 @@ class Batching(Engine):
         rows = self._rows[: self._written]
         answers = [row.answer for row in rows]
         lengths = [len(row.tokens) for row in rows]
-        device, longest = self._model.device, max(lengths) + 1
+        device, most = self._model.device, max(lengths) + 1
         places = torch.tensor(lengths, device=device)
-        self._slots.write(places, longest)
-        seen = torch.arange(longest, device=device) <= places[:, None]
+        self._slots.write(places, most)
+        seen = torch.arange(most, device=device) <= places[:, None]
         tokens = torch.tensor([[answer.token] for answer in answers], device=device)
         logits = self._forward(tokens, places[:, None], seen[:, None, None])
         for row, answer in zip(rows, answers):

@@ -6,7 +6,6 @@ who has left. The price is that what is not read yet lies in memory, at most one
 """
 
 import asyncio
-import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from threading import Condition
 from typing import Literal
 
 Finish = Literal["stop", "length", "cancelled"]
+_HOTTEST = 1e6
+"""A temperature at which any model draws from all tokens alike."""
 
 
 class EngineError(RuntimeError):
@@ -42,19 +43,24 @@ class Sampling:
 
     def __post_init__(self) -> None:
         checks = [
-            (self.max_tokens >= 1, "max_tokens", "1 or more"),
             (
-                math.isfinite(self.temperature) and self.temperature >= 0,
-                "temperature",
-                "0 or more",
+                isinstance(self.max_tokens, int) and self.max_tokens >= 1,
+                "max_tokens",
+                "a whole number, 1 or more",
             ),
+            (0 <= self.temperature <= _HOTTEST, "temperature", f"0 to {_HOTTEST:g}"),
             (0 < self.top_p <= 1, "top_p", "more than 0 and at most 1"),
             (
-                self.seed is None or -(2**63) <= self.seed < 2**63,
+                self.seed is None
+                or (isinstance(self.seed, int) and -(2**63) <= self.seed < 2**63),
                 "seed",
                 "a whole number of 64 bits",
             ),
-            (all(self.stop), "stop", "texts that are not empty"),
+            (
+                not isinstance(self.stop, str) and all(self.stop),
+                "stop",
+                "a tuple of texts that are not empty",
+            ),
         ]
         for right, name, wanted in checks:
             if not right:

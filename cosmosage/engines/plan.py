@@ -171,7 +171,7 @@ def _per_token(model: PreTrainedModel) -> int:
     use_slots(model)
     size = next(model.parameters()).element_size()
     model.to(torch.bfloat16)  # 2 bytes: mixtures of experts take no other format here
-    slots = Slots(1, model.config.get_text_config().num_hidden_layers)
+    slots = Slots(1, model.config.get_text_config().num_hidden_layers, 1)
     slots.read(0, 0, 1)
     token = torch.zeros((1, 1), dtype=torch.long, device="meta")
     seen = torch.ones((1, 1, 1, 1), dtype=torch.bool, device="meta")

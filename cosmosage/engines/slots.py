@@ -2,7 +2,7 @@
 
 The rows lie in one tensor a layer, so that a step of all that are written reads a view of it and
 nothing is gathered; the price is that rows are swapped when one ends, and that a short row waits
-while the longest is attended to. The tensor doubles when a row outgrows it.
+while the longest is attended to. The tensor doubles when a row outgrows it, up to the context.
 """
 
 import inspect
@@ -58,15 +58,18 @@ class _Layer:
 class Slots(Cache):
     """A cache of the library's kind whose rows come and go; one thread at a time uses it."""
 
-    def __init__(self, rows: int, layers: int):
+    def __init__(self, rows: int, layers: int, context: int):
         """Make room for as many conversations.
 
         Args:
             rows: conversations.
             layers: of the model.
+            context: tokens of a conversation at most: no more room is taken, since the plan of
+                memory counts with so much.
         """
         super().__init__(layers=[])
-        self.rows, self.room = rows, _FIRST
+        self.rows, self._most = rows, context
+        self.room = min(_FIRST, context)
         self.reading: tuple[int, int, int] | None = None
         self.places: tuple = ()
         self.view: tuple[slice, int] = (slice(0), 0)
@@ -77,18 +80,18 @@ class Slots(Cache):
         self._fit(stop)
         self.reading, self.view = (row, start, stop), (slice(row, row + 1), stop)
 
-    def write(self, lengths: torch.Tensor, longest: int) -> None:
+    def write(self, lengths: torch.Tensor, most: int) -> None:
         """The next step writes a token in each of the first rows.
 
         Args:
             lengths: tokens in them, (rows,).
-            longest: of the lengths, with the new token.
+            most: of the lengths, with the new token.
         """
-        self._fit(longest)
+        self._fit(most)
         rows = torch.arange(len(lengths), device=lengths.device)
         # what a step computes for a row's groups goes to its own place: (rows, groups, width)
         self.places = (rows, slice(None), lengths)
-        self.reading, self.view = None, (slice(0, len(lengths)), longest)
+        self.reading, self.view = None, (slice(0, len(lengths)), most)
 
     def update(self, key_states, value_states, layer_idx, *_args, **_kwargs):
         """As the library wants it: (batch, groups, length, width) in, views of the same out."""
@@ -115,7 +118,7 @@ class Slots(Cache):
 
     def clear(self) -> None:
         """Forget everything, and the room that it took."""
-        self.room = _FIRST
+        self.room = min(_FIRST, self._most)
         for layer in self._kept:
             layer.kept = []
 
@@ -128,10 +131,11 @@ class Slots(Cache):
         """Make room for rows of so many tokens, a layer at a time: no more than one is in memory
         twice."""
         room = self.room
+        if length <= room:
+            return
         while self.room < length:
             self.room *= 2
-        if self.room == room:
-            return
+        self.room = min(self.room, max(self._most, length))
         for layer in self._kept:
             for place, kept in enumerate(layer.kept):
                 wider = kept.new_zeros((*kept.shape[:2], self.room, kept.shape[3]))
