@@ -241,6 +241,17 @@ def test_halves_of_characters_and_what_is_no_message_do_no_harm(assistant):
     assert told.sources[0].document == "arxiv:2401.00001v1"
 
 
+def test_answers_are_a_history(assistant):
+    """A cell hands on what it got; it is the same as what was said, written out."""
+    first = assistant.ask("How long is the sound horizon?")
+    written = [
+        {"role": "user", "content": first.question},
+        {"role": "assistant", "content": first.text},
+    ]
+    assert assistant.ask("And why?", [first]) == assistant.ask("And why?", written)
+    assert assistant.ask("And why?", [first]).read > assistant.ask("And why?").read
+
+
 def test_without_an_index_the_model_answers_from_memory(assistant, tokenizer):
     """The prompt is the question in the model's template and nothing else."""
     question = "What is dark energy?"

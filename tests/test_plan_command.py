@@ -17,7 +17,9 @@ def test_a_configuration_is_enough(tmp_path, capsys):
     assert main(["plan", "--model", str(tmp_path / "alone"), *card]) == 0
     said = capsys.readouterr().out
     # by hand: 2 layers, keys and values, 2 groups of 8, in bf16
-    assert "128 bytes a token" in said and "1,024 tokens" in said and "48.00 GiB" in said
+    assert (
+        "128 bytes a token" in said and "1,024 tokens" in said and "48.00 GiB" in said
+    )
     crowd = ["--users", "1000000"]
     assert main(["plan", "--model", str(tmp_path / "alone"), *card, *crowd]) == 1
     assert "do not fit" in capsys.readouterr().out

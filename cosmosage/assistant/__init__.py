@@ -148,7 +148,7 @@ class Begun:
         if not answer.sources:
             return answer
         return replace(
-            answer, unsupported=tuple(unsupported(answer.text, self.reading.found))
+            answer, unsupported=tuple(unsupported(answer.text, self.reading.whole))
         )
 
 
@@ -196,12 +196,13 @@ class Assistant:
         """Let the model go."""
         self.engine.close()
 
-    def ask(self, question: str, history: Sequence[dict] = ()) -> Answer:
+    def ask(self, question: str, history: Sequence[dict | Answer] = ()) -> Answer:
         """The whole answer; a notebook's cell shows it with its formulas and sources.
 
         Args:
             question: at most ``reading.LONGEST`` characters.
-            history: earlier ``{"role": "user" | "assistant", "content": ...}``, oldest first.
+            history: earlier answers, or ``{"role": "user" | "assistant", "content": ...}``, oldest
+                first.
 
         Raises:
             ValueError: the question is empty, or too long for the model.
@@ -213,7 +214,7 @@ class Assistant:
     def begin(
         self,
         question: str,
-        history: Sequence[dict] = (),
+        history: Sequence[dict | Answer] = (),
         sampling: Sampling | None = None,
         owner: str = "",
         sources: bool = True,
@@ -230,14 +231,15 @@ class Assistant:
         """
         sampling = sampling or Sampling(self.max_tokens)
         index = self.index if sources else None
-        reading = read_for(self.engine, index, question, history, sampling.max_tokens)
+        told = _told(history)
+        reading = read_for(self.engine, index, question, told, sampling.max_tokens)
         if reading.messages is None:
             return Begun(question, reading, None)
         writing = self.engine.write(list(reading.messages), sampling, owner)
         return Begun(question, reading, writing)
 
     def again(
-        self, question: str, history: Sequence[dict] = (), owner: str = ""
+        self, question: str, history: Sequence[dict | Answer] = (), owner: str = ""
     ) -> Again | None:
         """Draw ``AGAIN`` answers to a question and see how far they agree.
 
@@ -247,19 +249,16 @@ class Assistant:
         Returns:
             None where the corpus does not speak to the question, so that nothing is drawn.
         """
-        begun = [
-            self.begin(
-                question,
-                history,
-                Sampling(self.max_tokens, temperature=WARMTH, seed=seed),
-                owner,
-            )
-            for seed in range(AGAIN)
-        ]
-        writings = [each.writing for each in begun if each.writing]
-        if not writings:
+        reading = read_for(
+            self.engine, self.index, question, _told(history), self.max_tokens
+        )
+        if reading.messages is None:
             return None
+        said, writings = list(reading.messages), []
         try:
+            for seed in range(AGAIN):
+                drawn = Sampling(self.max_tokens, temperature=WARMTH, seed=seed)
+                writings.append(self.engine.write(said, drawn, owner))
             texts = tuple("".join(writing) for writing in writings)
         finally:
             for writing in writings:
@@ -267,8 +266,8 @@ class Assistant:
         tokens = sum(writing.read + writing.written for writing in writings)
         return Again(texts, agreement(question, texts), tokens)
 
-    def where(self, text: str) -> Where:
-        """The longest parts of a text that stand word for word in the corpus.
+    def where(self, said: str | Answer) -> Where:
+        """The longest parts of an answer, or of any text, that stand word for word in the corpus.
 
         Raises:
             ValueError: the assistant was opened without the corpus.
@@ -277,7 +276,20 @@ class Assistant:
             raise ValueError(
                 "the corpus was not opened for this; build it by verbatim.build and give its folder"
             )
+        text = said.text if isinstance(said, Answer) else said
         return Where(text, tuple(self.verbatim.spans(text)))
+
+
+def _told(history: Sequence[dict | Answer]) -> list[dict]:
+    """A conversation as messages."""
+    turns: list[dict] = []
+    for turn in history:
+        if isinstance(turn, Answer):
+            turns.append({"role": "user", "content": turn.question})
+            turns.append({"role": "assistant", "content": turn.text})
+        else:
+            turns.append(turn)
+    return turns
 
 
 def ask_all(

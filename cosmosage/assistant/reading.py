@@ -69,8 +69,8 @@ class Reading:
     where nothing was asked."""
     sources: tuple[Passage, ...] = ()
     """The passages whose excerpts it reads, number 1 first; their texts are the excerpts."""
-    found: tuple[Passage, ...] = ()
-    """All passages that speak to the question, whole."""
+    whole: tuple[Passage, ...] = ()
+    """The same passages with all of their text, where a reader finds what an answer says."""
     instead: str = ""
     """What is said where the model is not asked."""
 
@@ -140,10 +140,12 @@ def read_for(
         if not fits(quoted[:number], kept):
             break
         texts = quoted[:number]
+    named = sources[: len(texts)]
+    places = {(source.document, source.number) for source in named}
     return Reading(
         tuple(_compose(asked, texts, kept)),
-        tuple(sources[: len(texts)]),
-        tuple(found),
+        tuple(named),
+        tuple(each for each in found if (each.document, each.number) in places),
     )
 
 
