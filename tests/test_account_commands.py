@@ -149,7 +149,7 @@ def test_a_slip_is_one_sentence_and_makes_no_file(do, tmp_path, arguments, said)
     ],
 )
 def test_what_cannot_be_done_is_said_and_not_done(do, accounts, arguments, said):
-    do("users", "add", "ada", "--role", "admin")
+    accounts.accept(accounts.invite("ada", "admin"), PASSWORD)
     before = accounts.users(), accounts.audit_log()
     assert said in do(*arguments.split(), code=2)
     assert (accounts.users(), accounts.audit_log()) == before
@@ -190,3 +190,10 @@ def test_no_model_is_loaded_for_a_command(tmp_path):
         "assert not {'torch', 'gradio', 'fastapi'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_admin_whose_name_was_typed_wrong_is_removed(do, accounts):
+    """Nobody who can sign in is lost with who never came."""
+    do("users", "add", "veraa", "--role", "admin")
+    do("users", "remove", "veraa")
+    assert accounts.users() == []

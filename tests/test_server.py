@@ -272,6 +272,8 @@ def test_a_port_in_use_is_said_before_the_model_is_loaded(tmp_path, capsys):
             "go together",
         ),
         (["--model", "{model}", "--users", "0"], "0"),
+        (["--model", "x", "--name", "https://lab.example.org"], "never be met"),
+        (["--model", "x", "--name", "lab.example.org:443"], "never be met"),
     ],
 )
 def test_a_mistake_is_one_sentence(place, tmp_path, capsys, options, said):

@@ -569,8 +569,8 @@ def _one(connection: sqlite3.Connection, name: str) -> sqlite3.Row:
 
 def _keep_an_admin(connection: sqlite3.Connection, user: sqlite3.Row) -> None:
     """See that an admin who can sign in is left without this user."""
-    if user["role"] != "admin" or user["disabled"]:
-        return
+    if user["role"] != "admin" or user["disabled"] or user["password"] is None:
+        return  # who cannot sign in leaves nobody behind: a name that was typed wrong
     other = connection.execute(
         "SELECT 1 FROM users WHERE role = 'admin' AND NOT disabled "
         "AND password IS NOT NULL AND id != ?",

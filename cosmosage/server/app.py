@@ -35,6 +35,9 @@ SESSION_S = 7 * 86400
 """A browser's cookie; the session behind it ends earlier if it is idle."""
 SIGNING_IN, CROWD = 4, 60
 """Sign-ins that are looked at together, and that wait for their turn: a lab after a restart."""
+UNREAD = 8
+"""Answers that a page may begin and not read: each is kept, with the whole conversation, until it
+is. A page has four buttons that begin something."""
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
@@ -70,16 +73,16 @@ def application(service: Service, names: set[str], secure: bool) -> ASGIApp:
     )
     _add_pages(app, service, secure)
     add_api(app, service)
+    blocks = page(service)
     mounted = gradio.mount_gradio_app(
         app,
-        page(service),
+        blocks,
         "/chat",
         auth_dependency=lambda request: request.scope["state"]["user"].name,
         app_kwargs={
             "docs_url": None,
             "redoc_url": None,
             "openapi_url": None,
-            "exception_handlers": {KeyError: _no_function},
         },
         footer_links=[],
         run_history=False,
@@ -92,7 +95,40 @@ def application(service: Service, names: set[str], secure: bool) -> ASGIApp:
         theme=THEME,
         css=CHAT_STYLE,
     )
-    return Door(mounted, service.accounts, service.alone, names, secure)
+    return Door(
+        mounted,
+        service.accounts,
+        service.alone,
+        names,
+        secure,
+        fits=lambda asked: _check_fits(blocks, asked),
+    )
+
+
+def _check_fits(blocks: gradio.Blocks, asked: dict) -> None:
+    """See that the page could ask so: its library prints where it fails at anything else.
+
+    Raises:
+        Refusal: there is no such function, it takes other things, or the page has not read what
+            it asked for before.
+    """
+    number, data = asked.get("fn_index"), asked.get("data")
+    act = blocks.fns.get(number) if isinstance(number, int) else None
+    if act is None or act.fn is None:
+        raise Refusal(404, "the page has no such function")
+    chosen = asked.get("event_data")
+    known = isinstance(chosen, dict) and {"index", "value"} <= chosen.keys()
+    if (
+        not isinstance(data, list)
+        or len(data) != len(act.inputs)
+        or (act.collects_event_data and not known)
+    ):
+        raise Refusal(400, "this is not what the chat page sends")
+    # pylint: disable-next=protected-access  # nowhere else does it tell
+    unread = blocks._queue.pending_event_ids_session.get(asked["session_hash"], ())
+    if len(unread) >= UNREAD:
+        sentence = f"this page has {UNREAD} answers that it did not read; load it anew"
+        raise Refusal(429, sentence, 60.0)
 
 
 def _add_pages(app: FastAPI, service: Service, secure: bool) -> None:
@@ -233,11 +269,6 @@ def _add_sign_in(app: FastAPI, accounts: Accounts, secure: bool) -> None:
             cookie_name(secure), "/", None, secure, True, "strict"  # as it was set
         )
         return response
-
-
-async def _no_function(request: Request, _: Exception) -> Response:
-    """The page's library fails at what names no function of the page."""
-    return Refusal(404, "the page has no such function").response(request.scope["path"])
 
 
 def _where(request: Request) -> str:

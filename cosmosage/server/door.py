@@ -11,7 +11,7 @@ import json
 import math
 import re
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -37,6 +37,9 @@ BODY_S = 20.0
 """Seconds for a body to arrive."""
 SESSIONS = 10_000
 """Pages that are remembered as somebody's; the oldest is forgotten."""
+NEW, NEW_S = 60, 60.0
+"""Pages of one user that may be new in so many seconds: the page's library keeps something of each,
+and forgets the oldest, whoever's it is."""
 NOTES, NOTED_S = 60, 60.0
 """Lines in the audit log about refused access at most in so many seconds, and one for each who and
 where: a flood does not fill the disk."""
@@ -143,23 +146,37 @@ class Refusal(Exception):
 class Pages:
     """Whose a page of the chat is: its library knows a page by a word that the browser chose."""
 
-    def __init__(self) -> None:
+    def __init__(self, new: int | None = None) -> None:
+        """Of a user so many may be new in ``NEW_S`` seconds, or any number."""
         self._owners: OrderedDict[str, int] = OrderedDict()
+        self._most = new
+        self._times: dict[int, deque[float]] = {}
         self._lock = Lock()
 
     def claim(self, page: str, user: User) -> None:
         """Take a page for a user, or see that it is theirs.
 
         Raises:
-            Refusal: it is another's.
+            Refusal: it is another's, or the user opens too many.
         """
         with self._lock:
+            if self._most and page not in self._owners:
+                self._count(user, self._most)
             owner = self._owners.setdefault(page, user.id)
             self._owners.move_to_end(page)
             while len(self._owners) > SESSIONS:
                 self._owners.popitem(last=False)
         if owner != user.id:
             raise Refusal(404, "there is no such page")
+
+    def _count(self, user: User, most: int) -> None:
+        times, now = self._times.setdefault(user.id, deque()), time.monotonic()
+        while times and now - times[0] >= NEW_S:
+            times.popleft()
+        if len(times) >= most:
+            sentence = f"you opened {most} pages in a minute; wait a little"
+            raise Refusal(429, sentence, NEW_S - (now - times[0]))
+        times.append(now)
 
 
 class Door:
@@ -172,6 +189,8 @@ class Door:
         alone: User,
         names: set[str],
         secure: bool,
+        *,
+        fits: Callable[[dict], None],
     ):
         """Put it before an application.
 
@@ -183,10 +202,11 @@ class Door:
             names: under which the server is reached; a page elsewhere whose name resolves here is
                 not let in.
             secure: browsers reach it by TLS.
+            fits: raises a ``Refusal`` of what no page could ask for.
         """
         self.app, self.accounts, self.alone = app, accounts, alone
-        self.names, self.secure = names, secure
-        self.pages, self.events = Pages(), Pages()
+        self.names, self.secure, self._fits = names, secure, fits
+        self.pages, self.events = Pages(NEW), Pages()
         self._threads = ThreadPoolExecutor(LOOKING_UP, "door")
         self._noted: set[tuple[str, str]] = set()
         self._noting_since = 0.0
@@ -364,6 +384,8 @@ class Door:
             self._claim(self.pages, told["session_hash"], user)
             if told.get("event_id") is not None:
                 self._claim(self.events, told["event_id"], user)
+            if path.endswith(("/join", "/predict")):
+                self._fits(told)
             text = json.dumps(told, ensure_ascii=False, allow_nan=False)
             body = text.encode("utf-8", "replace")
         except (ValueError, LookupError, TypeError, RecursionError):

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import gradio
+from gradio.utils import LRUCache
 from starlette.concurrency import run_in_threadpool
 
 from cosmosage.accounts import User
@@ -37,6 +38,8 @@ EXAMPLES = [
 ]
 TITLE = 60
 """Characters of a conversation's title: of its first question."""
+PAGES = 2000
+"""That the library remembers, some 70 KB each."""
 TOLD_S = 1.0
 """Between two looks at the line, for whoever waits in it."""
 BROKEN = "The answer broke off; the server's output says why."
@@ -110,6 +113,7 @@ class Page:
 
     def chosen(self, name: str | None, request: gradio.Request) -> tuple:
         """Another conversation; one that is not the user's is not there."""
+        name = name if isinstance(name, str) else None
         self._leave(request, name)
         return self._shown(self.user(request), name)
 
@@ -456,7 +460,9 @@ def page(service: Service) -> gradio.Blocks:
         shown = [name, chat, sources, findings, *offered]
         blocks.load(does.opened, None, [*shown, who], js=_BEGIN, **_QUICK)
         new.click(does.fresh, None, shown, **_QUICK)
-        earlier.input(does.chosen, earlier, shown, **_QUICK)
+        # as it was sent: the library knows no list of a page opened before the server's start,
+        # and prints what is not in it; whose a conversation is, the accounts know
+        earlier.input(does.chosen, earlier, shown, preprocess=False, **_QUICK)
         remove.click(does.removed, [name, sure], shown, js=_SURE, **_QUICK)
         asking = box.submit(
             does.answered,
@@ -481,7 +487,20 @@ def page(service: Service) -> gradio.Blocks:
                 show_progress="hidden",
                 api_name=False,
             ).then(None, None, None, js=_SEEN)
-    return blocks.queue(max_size=None, default_concurrency_limit=None, api_open=False)
+    blocks.queue(max_size=None, default_concurrency_limit=None, api_open=False)
+    # pylint: disable-next=protected-access  # it is set nowhere else
+    blocks._queue.pending_messages_per_session = _Recent(PAGES)
+    blocks.state_session_capacity = PAGES
+    return blocks
+
+
+class _Recent(LRUCache):
+    """What pages have to read. The library forgets the page that was opened first, though it may
+    be reading; here it is the one of which nothing was heard for longest."""
+
+    def __getitem__(self, key: str) -> Any:
+        self.move_to_end(key)
+        return super().__getitem__(key)
 
 
 def _able(able: bool) -> tuple:
@@ -490,7 +509,8 @@ def _able(able: bool) -> tuple:
 
 
 def _example(chosen: gradio.SelectData) -> str:
-    return chosen.value["text"]
+    value = chosen.value
+    return str(value.get("text", ""))[:LONGEST] if isinstance(value, dict) else ""
 
 
 def _as_typed(question: str) -> str:

@@ -5,6 +5,7 @@ import asyncio
 import ipaddress
 import logging
 import os
+import re
 import socket
 import ssl
 import sys
@@ -92,6 +93,12 @@ class Listening:
                 raise ValueError(
                     f"{self.certificate} and its key are no certificate of PEM ({error})"
                 ) from error
+        for name in self.names:
+            if not re.fullmatch(r"[\w.-]+|[0-9a-fA-F:]+::?[0-9a-fA-F.]*", name):
+                raise ValueError(
+                    f"--name {name} would never be met; say what stands between https:// and the "
+                    "next : or /, such as lab.example.org"
+                )
         beyond = not self.loopback or self.behind_proxy
         if beyond and not _has_users(accounts):
             raise ValueError(
