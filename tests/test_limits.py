@@ -103,6 +103,22 @@ def test_questions_a_minute(accounts, clock):
     assert refused(gate, ada)[1] == 15.5  # the window moves, to the second question
 
 
+def test_answers_that_are_drawn_count_as_questions(accounts):
+    """Five at once, or all of a minute where that is less; the place is one."""
+    (ada,) = users(accounts, "ada")
+    gate = Gate(accounts, 4, 0)
+    accounts.set_limits("ada", requests_per_minute=7)
+    with gate.enter(ada, 5):
+        assert gate.state()["answering"] == 1
+    gate.enter(ada).leave()
+    gate.enter(ada).leave()
+    assert refused(gate, ada)[0] == "requests"
+    (bob,) = users(accounts, "bob")
+    accounts.set_limits("bob", requests_per_minute=3)
+    gate.enter(bob, 5).leave()
+    assert refused(gate, bob)[0] == "requests"
+
+
 def test_one_users_limits_are_not_anothers(accounts):
     ada, bob = users(accounts, "ada", "bob")
     accounts.set_limits("ada", requests_per_minute=1, at_once=1)

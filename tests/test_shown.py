@@ -196,3 +196,11 @@ def test_marks_stand_in_a_cell_and_in_a_terminal():
     answer = Answer("q?", "One. Two.", unsupported=(Sentence(0, 4, "One."),))
     assert in_a_cell(answer) == "One. <sup>[no source]</sup> Two."
     assert str(answer) == "One. [no source] Two."
+
+
+@pytest.mark.parametrize(
+    "sign", ["\\[", "\\(", "$$", "$", "\\$", "**", "<", "[", "10."]
+)
+def test_many_beginnings_without_an_end_are_read_once(sign):
+    """A time that grew with the square of the length would be minutes here."""
+    assert markdown(sign * 100_000)

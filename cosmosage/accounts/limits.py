@@ -119,8 +119,11 @@ class Gate:
         self._rates = MovingWindowRateLimiter(MemoryStorage())
         self._logged: dict[tuple[int, str], float] = {}
 
-    def enter(self, user: User) -> Ticket:
+    def enter(self, user: User, answers: int = 1) -> Ticket:
         """A place at the model or, if it is busy, in the line; a refusal costs nothing.
+
+        Args:
+            answers: that are drawn for it; each counts as a question of this minute.
 
         Raises:
             Refused: the user has asked enough for now, or the line is full.
@@ -129,7 +132,7 @@ class Gate:
         allowed, spent = self._standing(user)
         try:
             with self._lock:
-                self._check(user, allowed, spent)
+                self._check(user, allowed, spent, answers)
                 ticket = Ticket(self, user)
                 self._tickets.append(ticket)
                 begins = len(self._tickets) <= self._at_once
@@ -140,15 +143,15 @@ class Gate:
             _begin(ticket)
         return ticket
 
-    def _check(self, user: User, allowed: Limits, spent: int) -> None:
+    def _check(self, user: User, allowed: Limits, spent: int, answers: int) -> None:
         """Raise what is against one more; the rate comes last, since asking it counts."""
         mine = sum(ticket.user.id == user.id for ticket in self._tickets)
         if mine >= allowed.at_once:
-            answers = "answer is" if mine == 1 else "answers are"
+            written = "answer is" if mine == 1 else "answers are"
             raise Refused(
                 "at once",
                 AGAIN_S,
-                f"{mine} {answers} being written for you, as many as may be at once; ask again "
+                f"{mine} {written} being written for you, as many as may be at once; ask again "
                 "when one has ended.",
             )
         if spent >= allowed.tokens_per_day:
@@ -167,7 +170,8 @@ class Gate:
                 f"room for; ask again in {_duration(LINE_S)}.",
             )
         rate = RateLimitItemPerMinute(allowed.requests_per_minute)
-        if not self._rates.hit(rate, str(user.id)):
+        cost = min(answers, allowed.requests_per_minute)
+        if not self._rates.hit(rate, str(user.id), cost=cost):
             free = self._rates.get_window_stats(rate, str(user.id)).reset_time
             left = max(free - self._accounts.now(), 1.0)
             count = allowed.requests_per_minute

@@ -25,6 +25,9 @@ _CONTROL = re.compile(
     # a terminal obeys the first two ranges; the last ones reverse the order of what is read
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 )
+_DISPLAYED = re.compile(r"\\\[((?:(?!\\\[).)+?)\\\]", re.DOTALL)
+_INLINE = re.compile(r"\\\(((?:(?!\\\().)+?)\\\)")
+"""Neither looks past the next beginning: of many without an end each would look to the text's."""
 _MATHS = re.compile(
     r"(?<!\\)(\$\$.+?(?<!\\)\$\$|\$(?![\s$])[^$\n]*?(?<![\s\\])\$(?!\d))", re.DOTALL
 )
@@ -61,8 +64,8 @@ def markdown(
     for place in sorted(unsupported, reverse=True):
         text = text[:place] + _MARK + text[place:]
     text = plain(text).strip()
-    text = re.sub(r"\\\[(.+?)\\\]", r"$$\1$$", text, flags=re.DOTALL)
-    text = re.sub(r"\\\((.+?)\\\)", lambda m: f"${m[1].strip()}$", text)
+    text = _DISPLAYED.sub(r"$$\1$$", text)
+    text = _INLINE.sub(lambda m: f"${m[1].strip()}$", text)
     text = _REACHING.sub(r"\1", text)
     if sources:
         known = " ".join(f"{s.document} {s.url} {s.title} {s.text}" for s in sources)

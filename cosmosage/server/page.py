@@ -235,7 +235,7 @@ class Page:
 
     def _asked_again(self, user: User, question: str, history: list[dict]) -> str:
         try:
-            with self.service.gate.enter(user) as ticket:
+            with self.service.gate.enter(user, AGAIN) as ticket:
                 found = self.service.assistant.again(
                     question, history, self.service.owner(user)
                 )
