@@ -18,7 +18,7 @@ from cosmosage import retrieval
 from cosmosage.assistant.reading import FOUND, SPEAKS, spoken_to
 from cosmosage.documents import read_jsonl
 
-SHARES = sorted({0.3, 0.35, 0.45, 0.5, 0.6, SPEAKS})
+SHARES = sorted({0.3, 0.35, 0.4, 0.5, 0.6, SPEAKS})
 
 
 def main() -> int:
