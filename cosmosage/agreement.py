@@ -167,8 +167,9 @@ class Agreement:
 
     That they do makes none of them true. Of models of 135 million weights with excerpts of the
     sample before them it told right answers from wrong ones with an area under the ROC curve of
-    .71 (.54 to .87) and .78 (.56 to 1.00), where .5 is chance and 1 certainty; of the few answers
-    that most samples agreed on two thirds were wrong (``evaluation.ask``; README).
+    .69 (.49 to .89) and .98 (.94 to 1.00), where .5 is chance and 1 certainty; of the few answers
+    that most samples agreed on half were wrong. That rests on ten and three right answers
+    (``asking.ask``; README).
     """
 
     groups: tuple[tuple[int, ...], ...]
