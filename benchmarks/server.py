@@ -40,7 +40,7 @@ import psutil
 
 from cosmosage.accounts import Accounts
 
-ROUNDS, TOKENS, READERS, USERS = 3, 64, 8, 32
+ROUNDS, TOKENS, READERS, USERS = 2, 64, 8, 32
 QUESTIONS = [
     "Explain in a few sentences what the cosmic microwave background is.",
     "Explain in a few sentences why galaxies rotate as they do.",
