@@ -10,10 +10,10 @@ both, so compare ratios and not seconds. ``transformers serve`` is asked as it c
 own continuous batching where that runs on this device.
 
 Then 32 users, each with an account and a key of their own, ask ours for ``--minutes``. Every
-question carries a word made for it, to be repeated. Of ten requests six are read to the end, two
+question carries a number drawn for it, to be repeated. Of ten requests six are read to the end, two
 are left in the midst, two are read slowly. Counted is what was lost (an answer that neither came to
-its end nor was refused by a 429 with Retry-After), crossed (a word of another question in an
-answer), refused, how many of the words came back, and resident memory in the first and last fifth.
+its end nor was refused by a 429 with Retry-After), crossed (the number of another question in an
+answer), refused, how many of the numbers came back, and resident memory in the first and last fifth.
 """
 
 import argparse
@@ -197,7 +197,7 @@ class Crowd:
         self.counts: Counter[str] = Counter()
         self.words: set[str] = set()
         self.said: list[tuple[str, str]] = []
-        """The word of a question, and the answer."""
+        """The number of a question, and the answer."""
 
     def ask(self, until: float) -> list[threading.Thread]:
         """Begin; each asks one question after another until then."""
@@ -212,14 +212,14 @@ class Crowd:
     def _user(self, number: int, until: float) -> None:
         dice, asked = random.Random(number), client(self.port, self.keys[number])
         while time.monotonic() < until:
-            word = secrets.token_hex(4)
+            word = str(10**7 + secrets.randbelow(9 * 10**7))
             self.words.add(word)
             how = dice.choices(["whole", "left", "slow"], [6, 2, 2])[0]
             more = {"max_tokens": 24, "extra_body": {"sources": False}}
             if how == "left":
                 more |= {"leave": 2, "max_tokens": 200}
             try:
-                question = f"Repeat this word and nothing else: {word}"
+                question = f'Say "{word}".'
                 read = ask(asked, self.model, question, 0.3 * (how == "slow"), **more)
             except openai.RateLimitError as error:
                 wait = error.response.headers.get("retry-after")
@@ -240,11 +240,11 @@ class Crowd:
 
     @property
     def crossed(self) -> int:
-        """Words of other questions in answers."""
+        """Numbers of other questions in answers."""
         return sum(
             other != word
             for word, text in self.said
-            for other in re.findall("[0-9a-f]{8}", text)
+            for other in re.findall("[0-9]{8}", text)
             if other in self.words
         )
 
@@ -272,7 +272,7 @@ def load(model: Path, minutes: float, index: Path | None) -> bool:
     back = sum(word in text for word, text in crowd.said)
     print(f"{USERS} users, {minutes:g} minutes: {dict(crowd.counts)}")
     print(f"lost {crowd.lost}, crossed {crowd.crossed}")
-    print(f"{len(crowd.said)} answers read to their end, {back} repeat their word")
+    print(f"{len(crowd.said)} answers read to their end, {back} repeat their number")
     print(f"resident memory: {early:.0f} MiB at first, {late:.0f} MiB at last")
     return not crowd.lost and not crowd.crossed and late < 1.1 * early
 

@@ -537,7 +537,7 @@ FOCUSED = """() => {
 }"""
 
 
-def test_by_keyboard_alone(browser, server, told):
+def test_by_keyboard_alone(browser, server):
     """Everything is reached, what has the focus is seen, and everything has a name."""
     owner = _number(server, "mona")
     earlier = server.conversations.new(owner, "Earlier")

@@ -1,4 +1,4 @@
-"""What a page of the chat may ask for, how much is kept for it, and that nobody else pays for it."""
+"""What a page of the chat may ask for, what is kept for it, and that nobody else pays for it."""
 
 import threading
 from collections.abc import Iterator

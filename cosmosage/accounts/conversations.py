@@ -169,8 +169,8 @@ class Conversations:
             number = _number(connection, owner, key)
             rows = connection.execute(
                 "SELECT role, content, sources, unsupported, written FROM messages "
-                "WHERE conversation = (SELECT number FROM conversations WHERE number = ? AND owner = ?) "
-                "ORDER BY number",
+                "WHERE conversation = (SELECT number FROM conversations "
+                "WHERE number = ? AND owner = ?) ORDER BY number",
                 (number, owner),
             ).fetchall()
         return [
