@@ -348,6 +348,19 @@ def test_asked_again_the_same_seeds_draw_the_same_answers(assistant):
     assert assistant.again("Zebrafish embryology?") is None
 
 
+def test_what_is_drawn_can_be_stopped(place):
+    """Whoever leaves does not leave the model writing; what was written is given."""
+    asked = Assistant.load(place / "model", place / "index", 500)
+    try:
+        drawing = asked.draw("How long is the sound horizon?")
+        drawing.close()
+        found = drawing.whole()
+        assert found.agreement.k == room.AGAIN and found.tokens < 500 * room.AGAIN
+        assert {writing.finish for writing in drawing.writings} == {"cancelled"}
+    finally:
+        asked.close()
+
+
 def test_where_it_was_read_needs_the_corpus(assistant):
     """It says what to do."""
     with pytest.raises(ValueError, match="verbatim.build"):

@@ -17,8 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cosmosage.agreement import agreement
-from cosmosage.assistant.findings import Again, Where
+from cosmosage.assistant.findings import Again, Drawing, Where
 from cosmosage.assistant.reading import NOT_FOUND, Reading, read_for
 from cosmosage.assistant.shown import (
     UNSUPPORTED,
@@ -249,22 +248,28 @@ class Assistant:
         Returns:
             None where the corpus does not speak to the question, so that nothing is drawn.
         """
+        drawing = self.draw(question, history, owner)
+        return drawing and drawing.whole()
+
+    def draw(
+        self, question: str, history: Sequence[dict | Answer] = (), owner: str = ""
+    ) -> Drawing | None:
+        """Begin what ``again`` waits for; arguments, errors and None as of ``again``."""
         reading = read_for(
             self.engine, self.index, question, _told(history), self.max_tokens
         )
         if reading.messages is None:
             return None
-        said, writings = list(reading.messages), []
+        drawing = Drawing(question)
         try:
             for seed in range(AGAIN):
                 drawn = Sampling(self.max_tokens, temperature=WARMTH, seed=seed)
-                writings.append(self.engine.write(said, drawn, owner))
-            texts = tuple("".join(writing) for writing in writings)
-        finally:
-            for writing in writings:
-                writing.close()
-        tokens = sum(writing.read + writing.written for writing in writings)
-        return Again(texts, agreement(question, texts), tokens)
+                said = list(reading.messages)
+                drawing.writings.append(self.engine.write(said, drawn, owner))
+        except BaseException:
+            drawing.close()
+            raise
+        return drawing
 
     def where(self, said: str | Answer) -> Where:
         """The longest parts of an answer, or of any text, that stand word for word in the corpus.

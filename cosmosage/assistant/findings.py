@@ -1,10 +1,12 @@
 """What one can ask of an answer: whether it comes back, and where it was read."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
-from cosmosage.agreement import Agreement
+from cosmosage.agreement import Agreement, agreement
 from cosmosage.assistant.shown import address, markdown, plain
+from cosmosage.engines import Writing
 from cosmosage.retrieval import Passage
 from cosmosage.verbatim import Place, Span
 
@@ -49,6 +51,31 @@ class Again:
                 ),
             ]
         )
+
+
+class Drawing:
+    """Answers that are being drawn to one question."""
+
+    def __init__(self, question: str):
+        """Begun by ``Assistant.draw``."""
+        self.question = question
+        self.writings: list[Writing] = []
+
+    def close(self) -> None:
+        """Stop the model, from any thread; what it wrote until then is what there is."""
+        for writing in self.writings:
+            writing.close()
+
+    def whole(self) -> Again:
+        """The answers, once all are written.
+
+        Raises:
+            RuntimeError: the model failed while it wrote.
+        """
+        with closing(self):
+            texts = tuple("".join(writing) for writing in self.writings)
+        tokens = sum(writing.read + writing.written for writing in self.writings)
+        return Again(texts, agreement(self.question, texts), tokens)
 
 
 @dataclass(frozen=True, repr=False)

@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from cosmosage.accounts import User
 from cosmosage.accounts.limits import Refused, Ticket
 from cosmosage.assistant import AGAIN, Answer, Begun, address, facts, markdown
+from cosmosage.assistant.findings import Drawing
 from cosmosage.assistant.reading import LONGEST
 from cosmosage.retrieval import Passage
 from cosmosage.server.service import Service, source_page
@@ -100,6 +101,7 @@ class Page:
     def __init__(self, service: Service):
         self.service = service
         self._running: dict[tuple[int, str], _Running] = {}
+        self._drawing: dict[tuple[int, str], Drawing] = {}
 
     def user(self, request: gradio.Request) -> User:
         """Who sent a request, as the door found out."""
@@ -135,12 +137,14 @@ class Page:
         """Stop the answer that this page is given; it ends as every answer does."""
         if running := self._running.get(self._key(request)):
             running.end()
+        if drawing := self._drawing.get(self._key(request)):
+            drawing.close()
 
     def _leave(self, request: gradio.Request, name: str | None) -> None:
         """The reader goes to another conversation: stop the answer, and let it show no more."""
         if running := self._running.get(self._key(request)):
             running.left, running.to = True, name
-            running.end()
+        self.stopped(request)
 
     def _key(self, request: gradio.Request) -> tuple[int, str]:
         return self.user(request).id, str(request.session_hash)
@@ -231,16 +235,24 @@ class Page:
         yield f"*Asking {AGAIN} times; this takes as long as {AGAIN} answers …*", *_able(
             False
         )
-        yield self._asked_again(user, question, history), *_able(True)
+        yield self._asked_again(request, question, history), *_able(True)
 
-    def _asked_again(self, user: User, question: str, history: list[dict]) -> str:
+    def _asked_again(
+        self, request: gradio.Request, question: str, history: list[dict]
+    ) -> str:
+        user, key = self.user(request), self._key(request)
         try:
             with self.service.gate.enter(user, AGAIN) as ticket:
-                found = self.service.assistant.again(
+                drawing = self.service.assistant.draw(
                     question, history, self.service.owner(user)
                 )
-                if found is None:
+                if drawing is None:
                     return "*Nothing to ask again: the corpus does not speak to this.*"
+                self._drawing[key] = drawing
+                try:
+                    found = drawing.whole()
+                finally:
+                    self._drawing.pop(key, None)
                 ticket.spend(found.tokens)
         except (Refused, ValueError) as refused:
             return markdown(str(refused))
