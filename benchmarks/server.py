@@ -10,10 +10,11 @@ both, so compare ratios and not seconds. ``transformers serve`` is asked as it c
 own continuous batching where that runs on this device.
 
 Then 32 users, each with an account and a key of their own, ask ours for ``--minutes``. Every
-question carries a number drawn for it, to be repeated. Of ten requests six are read to the end, two
-are left in the midst, two are read slowly. Counted is what was lost (an answer that neither came to
-its end nor was refused by a 429 with Retry-After), crossed (the number of another question in an
-answer), refused, how many of the numbers came back, and resident memory in the first and last fifth.
+question carries a number drawn for it, to be repeated. Of ten requests six are read to the end,
+two are left in the midst, two are read slowly. Counted is what was lost (an answer that neither
+came to its end nor was refused by a 429 with Retry-After), crossed (the number of another
+question in an answer), refused, how many of the numbers came back, and resident memory in the
+first and last fifth.
 """
 
 import argparse
