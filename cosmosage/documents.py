@@ -203,6 +203,13 @@ def read_json(path: Path | str) -> Any:
         ) from error
 
 
+def marked(text: str, places: Iterable[int], mark: str) -> str:
+    """A text with a mark put in at some of its places, counted in the text without any."""
+    for place in sorted(places, reverse=True):
+        text = f"{text[:place]}{mark}{text[place:]}"
+    return text
+
+
 def without_halves(text: str) -> str:
     """A text that can be written: half of a surrogate pair is no character, and a question mark
     stands for it."""

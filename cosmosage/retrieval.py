@@ -20,12 +20,13 @@ The index is arrays and JSON, never pickle. It is written into a folder of its o
 """
 
 import contextlib
+import functools
 import itertools
 import re
 import shutil
 import unicodedata
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -155,29 +156,19 @@ def build(documents: Sequence[Path], folder: Path) -> dict[str, Any]:
         FileNotFoundError: a file does not exist.
         ValueError: a line is no document, or there is no passage at all.
     """
-    documents, folder = [Path(path) for path in documents], Path(folder)
-    for path in documents:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is no file; build the corpus first")
-    key = fingerprint(FORMAT, CHARACTERS, K1, B, installed_version("bm25s"), *documents)
-    mark, inside = folder / "done.json", folder / f"index-{key}"
-    counts = finished(mark, key)
-    if counts is not None and inside.is_dir():
-        return counts
-    shutil.rmtree(inside, ignore_errors=True)  # of a run that died before its mark
-    inside.mkdir(parents=True)
+    settings = (FORMAT, CHARACTERS, K1, B, installed_version("bm25s"))
+    return build_in(folder, "index", documents, settings, _write_index)
 
+
+def _write_index(documents: list[Path], inside: Path) -> dict[str, int]:
+    """Write passages and what scores them; give the counts."""
     tokens, vocabulary, counts = _write_passages(documents, inside)
-    if not vocabulary:
-        names = ", ".join(path.name for path in documents) or "no file"
-        raise ValueError(f"{names} held no words to look up; build the corpus first")
-    scorer = bm25s.BM25(k1=K1, b=B, method="lucene", backend="numpy")
-    scorer.index((tokens, vocabulary), create_empty_token=False, show_progress=False)
-    scorer.save(inside / "bm25", allow_pickle=False, show_progress=False)
-    finish(mark, key, counts)
-    for other in folder.glob("index-*"):
-        if other != inside:
-            shutil.rmtree(other, ignore_errors=True)
+    if vocabulary:
+        scorer = bm25s.BM25(k1=K1, b=B, method="lucene", backend="numpy")
+        scorer.index(
+            (tokens, vocabulary), create_empty_token=False, show_progress=False
+        )
+        scorer.save(inside / "bm25", allow_pickle=False, show_progress=False)
     return counts
 
 
@@ -207,7 +198,7 @@ def _write_passages(
             sources.append(replace(document, messages=(), text="").record())
     write_jsonl(inside / "documents.jsonl", sources)
     for name, column in (("starts", starts), ("owners", owners), ("numbers", numbers)):
-        _save(inside / f"{name}.npy", np.array(column, np.int64))
+        save_array(inside / f"{name}.npy", np.array(column, np.int64))
     counts = {
         "documents": len(sources),
         "passages": len(tokens),
@@ -217,9 +208,56 @@ def _write_passages(
     return tokens, vocabulary, counts
 
 
-def _save(path: Path, values: np.ndarray) -> None:
+def save_array(path: Path, values: np.ndarray) -> None:
+    """Write an array, whole or not at all."""
     with whole_file(path, "wb") as file:
         np.save(file, values, allow_pickle=False)
+
+
+def build_in(
+    folder: Path,
+    name: str,
+    documents: Sequence[Path],
+    settings: tuple,
+    write: Callable[[list[Path], Path], dict[str, int]],
+) -> dict[str, int]:
+    """Build something of documents in a folder of its own name, which a mark points to last.
+
+    Args:
+        folder: that gets ``done.json`` and the folder ``<name>-<fingerprint>``; what was there
+            stays valid until the new build is whole.
+        name: what it holds: "index".
+        documents: files of documents.
+        settings: on which the build depends beside them.
+        write: writes the build and gives its counts, of ``words`` among others.
+
+    Returns:
+        The counts. Finished work is not done again.
+
+    Raises:
+        FileNotFoundError: a file does not exist.
+        ValueError: a line is no document, or there is no word at all.
+    """
+    documents, folder = [Path(path) for path in documents], Path(folder)
+    for path in documents:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is no file; build the corpus first")
+    key = fingerprint(*settings, *documents)
+    mark, inside = folder / "done.json", folder / f"{name}-{key}"
+    counts = finished(mark, key)
+    if counts is not None and inside.is_dir():
+        return counts
+    shutil.rmtree(inside, ignore_errors=True)  # of a run that died before its mark
+    inside.mkdir(parents=True)
+    counts = write(documents, inside)
+    if not counts["words"]:
+        names = ", ".join(path.name for path in documents) or "no file"
+        raise ValueError(f"{names} held no words to look up; build the corpus first")
+    finish(mark, key, counts)
+    for other in folder.glob(f"{name}-*"):
+        if other != inside:
+            shutil.rmtree(other, ignore_errors=True)
+    return counts
 
 
 def build_of(folder: Path, name: str, call: str) -> tuple[Path, dict[str, int]]:
@@ -246,6 +284,11 @@ def build_of(folder: Path, name: str, call: str) -> tuple[Path, dict[str, int]]:
     return Path(folder) / f"{name}-{key}", record["counts"]
 
 
+def mapped(inside: Path, name: str) -> np.ndarray:
+    """An array of a build, which stays on the disk until it is looked at."""
+    return np.load(inside / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+
+
 @contextlib.contextmanager
 def whole_or_again(inside: Path, call: str) -> Iterator[None]:
     """Say of files that cannot be opened together that they are to be built again."""
@@ -264,9 +307,7 @@ class Index:
     def __init__(self, inside: Path, expected: dict[str, int]):
         """Open the files of one build; ``Index.load`` knows which, and their counts."""
 
-        def array_of(name: str) -> np.ndarray:
-            return np.load(inside / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-
+        array_of = functools.partial(mapped, inside)
         self._documents = list(read_jsonl(inside / "documents.jsonl"))
         self._named: dict[str, int] = {}
         for owner, record in enumerate(self._documents):

@@ -16,7 +16,6 @@ last, as ``retrieval`` does it.
 
 import mmap
 import re
-import shutil
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -30,16 +29,20 @@ from pydivsufsort import divsufsort
 from tqdm.auto import tqdm
 
 from cosmosage.documents import (
-    fingerprint,
-    finish,
-    finished,
     passages,
     read_documents,
     read_jsonl,
     whole_file,
     write_jsonl,
 )
-from cosmosage.retrieval import CHARACTERS, build_of, whole_or_again
+from cosmosage.retrieval import (
+    CHARACTERS,
+    build_in,
+    build_of,
+    mapped,
+    save_array,
+    whole_or_again,
+)
 
 FORMAT = 1  # raise it when the text's form or the files change: it is then built anew
 SHORTEST = 8
@@ -121,29 +124,14 @@ def build(documents: Sequence[Path], folder: Path) -> dict[str, Any]:
         ValueError: a line is no document, or there is no word at all.
         MemoryError: the text is larger than the memory allows.
     """
-    documents, folder = [Path(path) for path in documents], Path(folder)
-    for path in documents:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is no file; build the corpus first")
-    key = fingerprint(FORMAT, CHARACTERS, *documents)
-    mark, inside = folder / "done.json", folder / f"verbatim-{key}"
-    counts = finished(mark, key)
-    if counts is not None and inside.is_dir():
-        return counts
-    shutil.rmtree(inside, ignore_errors=True)  # of a run that died before its mark
-    inside.mkdir(parents=True)
+    return build_in(folder, "verbatim", documents, (FORMAT, CHARACTERS), _write_sorted)
 
+
+def _write_sorted(documents: list[Path], inside: Path) -> dict[str, int]:
+    """Write the text and its sorted places; give the counts."""
     counts = _write_text(documents, inside)
     _check_memory(counts["bytes"])
-    counts["words"] = _write_array(inside)
-    if not counts["words"]:
-        names = ", ".join(path.name for path in documents) or "no file"
-        raise ValueError(f"{names} held no words to look up; build the corpus first")
-    finish(mark, key, counts)
-    for other in folder.glob("verbatim-*"):
-        if other != inside:
-            shutil.rmtree(other, ignore_errors=True)
-    return counts
+    return counts | {"words": _write_array(inside)}
 
 
 def _write_text(documents: list[Path], inside: Path) -> dict[str, int]:
@@ -167,7 +155,7 @@ def _write_text(documents: list[Path], inside: Path) -> dict[str, int]:
             sources.append(replace(document, messages=(), text="").record())
     write_jsonl(inside / "documents.jsonl", sources)
     for name, column in (("starts", starts), ("owners", owners), ("numbers", numbers)):
-        _save(inside / f"{name}.npy", np.array(column, np.int64))
+        save_array(inside / f"{name}.npy", np.array(column, np.int64))
     return {"documents": len(sources), "passages": len(starts), "bytes": size}
 
 
@@ -190,16 +178,11 @@ def _write_array(inside: Path) -> int:
     # in parts, for all at once would hold another copy
     parts = np.array_split(places, 1 + len(places) // 2**24)
     places = np.concatenate([part[begins[part]] for part in parts])  # (n_words,)
-    _save(inside / "places.npy", places)
+    save_array(inside / "places.npy", places)
     padded = np.append(text, np.zeros(_KEY, np.uint8))
     keys = padded[places[::_EVERY, None].astype(np.int64) + np.arange(_KEY)]
-    _save(inside / "keys.npy", keys)
+    save_array(inside / "keys.npy", keys)
     return len(places)
-
-
-def _save(path: Path, values: np.ndarray) -> None:
-    with whole_file(path, "wb") as file:
-        np.save(file, values, allow_pickle=False)
 
 
 class Verbatim:
@@ -209,8 +192,7 @@ class Verbatim:
         """Open the files of one build; ``Verbatim.load`` knows which, and their counts."""
 
         def array_of(name: str) -> np.ndarray:
-            values = np.load(inside / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            return np.asarray(values)
+            return np.asarray(mapped(inside, name))
 
         self._documents = list(read_jsonl(inside / "documents.jsonl"))
         self._starts, self._owners = array_of("starts"), array_of("owners")

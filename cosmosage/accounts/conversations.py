@@ -14,7 +14,7 @@ from typing import Any
 
 from cosmosage.accounts import exports
 from cosmosage.accounts.database import Database, plain
-from cosmosage.documents import without_halves
+from cosmosage.documents import marked, without_halves
 
 MESSAGES = 500  # of a conversation; a model reads the last few, a page draws them all
 CHARACTERS = 100_000  # of a message: twelve questions of the longest kind
@@ -238,7 +238,11 @@ class Conversations:
             told.title,
             told.created,
             [
-                (each.role, _marked(each, mark), each.sources)
+                (
+                    each.role,
+                    marked(each.content, each.unsupported, mark),
+                    each.sources,
+                )
                 for each in self.messages(owner, key)
             ],
         )
@@ -267,13 +271,6 @@ class Conversations:
             "SELECT name FROM users WHERE id = ?", (owner,)
         ).fetchone()
         self._database.log(connection, what, row["name"] if row else "", "", detail)
-
-
-def _marked(message: Message, mark: str) -> str:
-    text = message.content
-    for place in sorted(message.unsupported, reverse=True):
-        text = f"{text[:place]}{mark}{text[place:]}"
-    return text
 
 
 def _number(connection: sqlite3.Connection, owner: int, key: str) -> int:

@@ -22,6 +22,7 @@ from cosmosage.assistant.reading import NOT_FOUND, Reading, read_for
 from cosmosage.assistant.shown import (
     UNSUPPORTED,
     address,
+    cited,
     facts,
     markdown,
     plain,
@@ -31,6 +32,7 @@ from cosmosage.documents import (
     fingerprint,
     finish,
     finished,
+    marked,
     read_jsonl,
     write_jsonl,
 )
@@ -83,15 +85,14 @@ class Answer:
 
     def __str__(self) -> str:
         """For a terminal."""
-        text = self.text
-        for sentence in reversed(self.unsupported):
-            text = f"{text[: sentence.end]} [{UNSUPPORTED}]{text[sentence.end :]}"
+        ends = [sentence.end for sentence in self.unsupported]
+        text = marked(self.text, ends, f" [{UNSUPPORTED}]")
         lines = [plain(text).strip() or "(the model wrote nothing)"]
         if self.sources:
             lines += ["", "Sources"]
         for number, source in enumerate(self.sources, start=1):
             lines.append(f"[{number}] {', '.join(facts(source))}")
-            if link := address(source):
+            if link := address(source.url):
                 lines.append(f"    {link}")
         return "\n".join(lines)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from cosmosage.agreement import Agreement, agreement
 from cosmosage.assistant.shown import address, markdown, plain
 from cosmosage.engines import Writing
-from cosmosage.retrieval import Passage
 from cosmosage.verbatim import Place, Span
 
 NOWHERE = "Nowhere word for word: no part of it that is long enough to tell stands in the corpus."
@@ -127,5 +126,5 @@ class Where:
 
 
 def _published(place: Place, title: str) -> str:
-    to = address(Passage(place.document, place.passage, "", 0.0, url=place.url))
+    to = address(place.url)
     return f"[{title}]({to})" if to else title

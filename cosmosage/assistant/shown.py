@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from cosmosage.documents import marked
 from cosmosage.listing import licence_name
-from cosmosage.retrieval import Passage
+from cosmosage.retrieval import Passage, Source
 
 UNSUPPORTED = "no source"
 """Stands after a sentence that no passage supports."""
@@ -60,10 +61,7 @@ def markdown(
         unsupported: places in the text where sentences end that no passage supports; they are
             marked.
     """
-    text = text.replace(_MARK, " ")
-    for place in sorted(unsupported, reverse=True):
-        text = text[:place] + _MARK + text[place:]
-    text = plain(text).strip()
+    text = plain(marked(text.replace(_MARK, " "), unsupported, _MARK)).strip()
     text = _DISPLAYED.sub(r"$$\1$$", text)
     text = _INLINE.sub(lambda m: f"${m[1].strip()}$", text)
     text = _REACHING.sub(r"\1", text)
@@ -85,7 +83,7 @@ def source_list(sources: Sequence[Passage]) -> str:
     lines = []
     for number, source in enumerate(sources, start=1):
         title, *rest = [markdown(fact) for fact in facts(source)]
-        if link := address(source):
+        if link := address(source.url):
             title = f"[{title}]({link})"
         lines.append(f"{number}. {', '.join([title, *rest])}")
     return "\n".join(lines)
@@ -125,22 +123,27 @@ def _inert_maths(text: str) -> str:
 
 def facts(source: Passage) -> list[str]:
     """What cites a passage, title first, as plain text."""
+    where = f"{one_line(source.document)}, passage {source.number + 1}"
+    return list(dict.fromkeys([*cited(source, where), where]))
+
+
+def cited(source: Passage | Source, untitled: str) -> list[str]:
+    """What cites a document: title, authors, year, licence, as plain text.
+
+    Args:
+        source: a passage of it, or the whole.
+        untitled: stands for the title where there is none.
+    """
     names = [one_line(name) for name in source.authors]
     who = ", ".join(names[:3]) + (" et al." if len(names) > 3 else "")
-    where = f"{one_line(source.document)}, passage {source.number + 1}"
-    every = [
-        one_line(source.title) or where,
-        who,
-        str(source.year or ""),
-        licence_name(one_line(source.licence)) or "licence not known",
-        where,
-    ]
-    return list(dict.fromkeys(fact for fact in every if fact))
+    licence = licence_name(one_line(source.licence)) or "licence not known"
+    every = [one_line(source.title) or untitled, who, str(source.year or ""), licence]
+    return [fact for fact in every if fact]
 
 
-def address(source: Passage) -> str:
+def address(url: str) -> str:
     """A source's address, if it is one of the web, in characters that end no link."""
-    link = one_line(source.url)
+    link = one_line(url)
     if not re.match(r"https?://[^/\s]", link):
         return ""
     return quote(link, safe=":/?#&=%+,;@~.-_")

@@ -6,6 +6,7 @@ process nothing else is installed or trusted; a server of the kind is faster on 
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from transformers import BitsAndBytesConfig
@@ -38,6 +39,7 @@ def open_engine(
     users: int = 8,
     context: int | None = None,
     key: str | None = None,
+    planned: Callable[[Plan], object] | None = None,
 ) -> Engine:
     """An engine that is ready to write.
 
@@ -49,6 +51,7 @@ def open_engine(
         context: tokens of an answer with its prompt; by default as many as the model takes and
             the memory holds.
         key: that a remote server asks for.
+        planned: is told what the model will take, before it is loaded.
 
     Raises:
         ValueError: an unknown word, a model that is not of the kind or damaged, or one that does
@@ -61,12 +64,14 @@ def open_engine(
     if word == "remote":
         return Remote(str(model), users, context, key)
     models.check(model)
-    planned = plan_memory(model, word, users, context)
-    if not planned.fits:
-        raise ValueError(f"{model} does not fit: {planned.advice}")
+    plan = plan_memory(model, word, users, context)
+    if planned is not None:
+        planned(plan)
+    if not plan.fits:
+        raise ValueError(f"{model} does not fit: {plan.advice}")
     loaded, tokenizer = models.load(model, quantisation=_quantisation(word))
     name = Path(model).name if Path(model).is_dir() else str(model)
-    return Batching(loaded, tokenizer, name, users, planned.context, planned.lines())
+    return Batching(loaded, tokenizer, name, users, plan.context, plan.lines())
 
 
 def _quantisation(word: str) -> BitsAndBytesConfig | None:

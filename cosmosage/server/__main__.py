@@ -16,8 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in ("users", "keys", "audit"):
         return keep_accounts(given, ACCOUNTS)
-    # what holds a model takes ten seconds to come, which no command of accounts should wait for
-    from cosmosage.server import command  # pylint: disable=import-outside-toplevel
+    # pylint: disable-next=import-outside-toplevel  # ten seconds, which accounts need not wait for
+    from cosmosage.server import command
 
     if given and given[0] == "plan":
         return command.plan(given[1:])

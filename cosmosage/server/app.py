@@ -23,8 +23,7 @@ from fastapi.responses import (
 from starlette.types import ASGIApp
 
 from cosmosage.accounts import Accounts, Denied, Locked, User
-from cosmosage.assistant import UNSUPPORTED, address, facts
-from cosmosage.retrieval import Passage
+from cosmosage.assistant import UNSUPPORTED, address, cited
 from cosmosage.server.api import add_api
 from cosmosage.server.door import Door, Refusal, cookie_name, session_token
 from cosmosage.server.looks import CHAT_STYLE, ICON, PAGE_STYLE, THEME
@@ -157,23 +156,12 @@ def _add_pages(app: FastAPI, service: Service, secure: bool) -> None:
         found = index.document(document) if index else None
         if found is None:
             raise Refusal(404, "the corpus holds no such document")
-        first = Passage(
-            document,
-            0,
-            "",
-            0.0,
-            found.title,
-            found.authors,
-            found.year,
-            found.licence,
-            found.url,
-        )
-        title, *rest = facts(first)
+        title, *rest = cited(found, document)
         return _page(
             "source.html",
             title=title,
-            facts=rest[:-1],
-            link=address(first),
+            facts=rest,
+            link=address(found.url),
             passages=found.passages,
         )
 

@@ -18,7 +18,7 @@ import gradio
 from gradio.utils import LRUCache
 from starlette.concurrency import run_in_threadpool
 
-from cosmosage.accounts import User
+from cosmosage.accounts import Message, User
 from cosmosage.accounts.limits import Refused, Ticket
 from cosmosage.assistant import AGAIN, Answer, Begun, address, facts, markdown
 from cosmosage.assistant.findings import Drawing
@@ -154,11 +154,9 @@ class Page:
     ) -> AsyncIterator[tuple]:
         """An answer while it grows; gives name, messages, sources, findings, and the box."""
         user, same = self.user(request), gradio.skip()
-        name, history = await run_in_threadpool(self._history, user, name)
-        shown = [
-            *await run_in_threadpool(self._messages, user, name),
-            {"role": "user", "content": _as_typed(question)},
-        ]
+        said = await run_in_threadpool(self._messages_of, user, name)
+        name, history = (name if said else None), _turns(said)
+        shown = [*_drawn(said), {"role": "user", "content": _as_typed(question)}]
         busy = gradio.update(value="", submit_btn=False, stop_btn="Stop")
         yield name, [*shown, _said(READING)], NO_SOURCES, "", busy
         running = self._running[self._key(request)] = _Running()
@@ -203,13 +201,11 @@ class Page:
             name = await run_in_threadpool(self._asked, user, name, question)
             if running.over:
                 begun.close()
-            first = True
+            sources: Any = _source_records(begun.reading.sources)
             async with aclosing(_growing(begun, asking.ticket)) as growing:
                 async for answer, ahead in growing:
-                    sources = _source_records(answer.sources)
-                    said = _said(_line(ahead) if ahead else answer)
-                    yield name, [said], sources if first else gradio.skip()
-                    first = False
+                    yield name, [_said(_line(ahead) if ahead else answer)], sources
+                    sources = gradio.skip()  # they stay the same
         except ValueError as error:  # the conversation is full
             yield name, [_said(f"Sorry: {error}.")], NO_SOURCES
             return
@@ -221,7 +217,8 @@ class Page:
         finally:
             # whoever stops an answer keeps what was written
             await asking.end()
-            answer = await run_in_threadpool(begun.whole)
+            if answer is None or answer.finish is None:
+                answer = await run_in_threadpool(begun.whole)
             await run_in_threadpool(self._keep, user, name, answer)
         yield name, [_said(answer)], _source_records(answer.sources)
 
@@ -289,7 +286,7 @@ class Page:
         last = next((m.sources for m in reversed(said) if m.role == "assistant"), ())
         return (
             name,
-            self._messages(user, name),
+            _drawn(said),
             _source_records([_passage(record) for record in last]),
             "",
             *self._offered(user, name, bool(said)),
@@ -306,17 +303,7 @@ class Page:
             *_able(any_said),
         )
 
-    def _messages(self, user: User, name: str | None) -> list[dict]:
-        """A conversation as the page shows it."""
-        shown = []
-        for message in self._messages_of(user, name):
-            sources = [_passage(record) for record in message.sources]
-            text = markdown(message.content, sources, message.unsupported)
-            empty = NOTHING if message.role == "assistant" else ""
-            shown.append({"role": message.role, "content": text or empty})
-        return shown
-
-    def _messages_of(self, user: User, name: str | None) -> list:
+    def _messages_of(self, user: User, name: str | None) -> list[Message]:
         if not name:
             return []
         try:
@@ -324,17 +311,9 @@ class Page:
         except LookupError:
             return []
 
-    def _history(self, user: User, name: str | None) -> tuple[str | None, list[dict]]:
-        """What was said in a user's conversation; without it, a new one begins."""
-        said = [
-            {"role": message.role, "content": message.content}
-            for message in self._messages_of(user, name)
-        ]
-        return (name if said else None), said
-
     def _last(self, user: User, name: str | None) -> tuple[str, list[dict]]:
         """The last question of a conversation, and what was said before it."""
-        _, said = self._history(user, name)
+        said = _turns(self._messages_of(user, name))
         places = [n for n, turn in enumerate(said) if turn["role"] == "user"]
         if not places:
             return "", []
@@ -520,6 +499,22 @@ def _able(able: bool) -> tuple:
     return gradio.update(interactive=able), gradio.update(interactive=able)
 
 
+def _turns(said: Sequence[Message]) -> list[dict]:
+    """A conversation as the model reads it."""
+    return [{"role": each.role, "content": each.content} for each in said]
+
+
+def _drawn(said: Sequence[Message]) -> list[dict]:
+    """A conversation as the page shows it."""
+    shown = []
+    for message in said:
+        sources = [_passage(record) for record in message.sources]
+        text = markdown(message.content, sources, message.unsupported)
+        empty = NOTHING if message.role == "assistant" else ""
+        shown.append({"role": message.role, "content": text or empty})
+    return shown
+
+
 def _example(chosen: gradio.SelectData) -> str:
     value = chosen.value
     return str(value.get("text", ""))[:LONGEST] if isinstance(value, dict) else ""
@@ -547,7 +542,7 @@ def _source_records(sources: Sequence[Passage]) -> str:
     shown = []
     for number, source in enumerate(sources, start=1):
         title, *rest = [markdown(fact) for fact in facts(source)]
-        if link := address(source):
+        if link := address(source.url):
             rest.append(_link(link, "original"))
         here = _link(source_page(source.document, source.number), title)
         shown.append(

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import functools
 import ipaddress
 import logging
 import os
@@ -18,8 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cosmosage.accounts import Accounts, Conversations, Gate, User
 from cosmosage.assistant import Assistant
-from cosmosage.engines import LOADINGS, open_engine, plan_memory
-from cosmosage.models import check
+from cosmosage.engines import open_engine
 from cosmosage.reranking import Reranked, Reranker
 from cosmosage.retrieval import Index
 from cosmosage.server.app import application
@@ -145,13 +145,13 @@ def opened(options: argparse.Namespace) -> Service:
     own = options.accounts.with_name("alone.sqlite")
     accounts = Accounts(options.accounts if locked else own)
     alone = User(0, "nobody", "reader") if locked else _alone(accounts)
-    if options.engine in LOADINGS:
-        check(options.model)
-        print(
-            plan_memory(options.model, options.engine, options.users), file=sys.stderr
-        )
-    key = os.environ.get("COSMOSAGE_REMOTE_KEY")
-    engine = open_engine(options.engine, options.model, options.users, key=key)
+    engine = open_engine(
+        options.engine,
+        options.model,
+        options.users,
+        key=os.environ.get("COSMOSAGE_REMOTE_KEY"),
+        planned=functools.partial(print, file=sys.stderr),
+    )
     return Service(
         Assistant(engine, index, verbatim=verbatim),
         Conversations(accounts.database),
@@ -180,7 +180,7 @@ class Impatient(H11Protocol):
     _timer: asyncio.TimerHandle | None = None
     _reads_slowly = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:
         """A client came; one too many, or the half of all from one address, is turned away."""
         super().connection_made(transport)
         peer = transport.get_extra_info("peername") or ("",)
