@@ -97,6 +97,11 @@ def service(folder: Path, assistant: Assistant, waiting: int = 8) -> Service:
     for name, role in PEOPLE.items():
         accounts.accept(accounts.invite(name, role), PASSWORD)
         accounts.set_limits(name, 10_000, 10**9, 100)
+    return parts_of(accounts, assistant, waiting)
+
+
+def parts_of(accounts: Accounts, assistant: Assistant, waiting: int) -> Service:
+    """The parts of a server with these accounts, whom nobody enters but by one of them."""
     return Service(
         assistant,
         Conversations(accounts.database),
@@ -104,6 +109,36 @@ def service(folder: Path, assistant: Assistant, waiting: int = 8) -> Service:
         accounts,
         User(0, "nobody", "reader"),
     )
+
+
+@contextlib.contextmanager
+def running(parts: Service) -> Iterator[int]:
+    """Serve on a free port of loopback, in a thread, until the block ends; gives the port."""
+    port = free_port()
+    server = prepared(parts, Listening(port=port))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        until(lambda: server.started or not thread.is_alive(), 60)
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        assert parts.accounts is not None
+        parts.accounts.close()
+
+
+@contextlib.contextmanager
+def resting(place: "Lab") -> Iterator[Scripted]:
+    """The engine of a server, which is as it was again when the block ends."""
+    engine = place.service.assistant.engine
+    assert isinstance(engine, Scripted)
+    before = engine.say
+    try:
+        yield engine
+    finally:
+        engine.say, engine.pause_s = before, 0.0
+        until(place.idle)
 
 
 @dataclass
@@ -160,19 +195,10 @@ class Lab:
 def lab(folder: Path, assistant: Assistant, waiting: int = 8) -> Iterator[Lab]:
     """Serve in a thread until the block ends."""
     parts = service(folder, assistant, waiting)
-    port = free_port()
-    server = prepared(parts, Listening(port=port))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    until(lambda: server.started or not thread.is_alive(), 60)
-    open_lab = Lab(parts, f"http://{HOST}:{port}", port)
-    for name, role in PEOPLE.items():
-        open_lab.sessions[name] = open_lab.accounts.sign_in(name, PASSWORD, HOST)
-        if role != "reader":
-            open_lab.keys[name] = open_lab.accounts.new_key(name)
-    try:
+    with running(parts) as port:
+        open_lab = Lab(parts, f"http://{HOST}:{port}", port)
+        for name, role in PEOPLE.items():
+            open_lab.sessions[name] = open_lab.accounts.sign_in(name, PASSWORD, HOST)
+            if role != "reader":
+                open_lab.keys[name] = open_lab.accounts.new_key(name)
         yield open_lab
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        open_lab.accounts.close()

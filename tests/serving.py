@@ -1,25 +1,21 @@
 """A server in this process, with an engine that writes what a test says."""
 
 import contextlib
-import socket
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import uvicorn
-
 from cosmosage import retrieval, verbatim
-from cosmosage.accounts import Accounts, Conversations, Gate, User
+from cosmosage.accounts import Accounts, Conversations, Gate
 from cosmosage.assistant import Assistant
 from cosmosage.documents import write_jsonl
 from cosmosage.engines import Engine, Sampling, Writing
 from cosmosage.retrieval import Index
-from cosmosage.server.app import application
-from cosmosage.server.service import Service
+from cosmosage.server.serving import HOST
 from cosmosage.verbatim import Verbatim
+from tests.lab import parts_of, running
 
-HOST = "127.0.0.1"
 PASSWORD = "a ruler of sound waves"
 
 
@@ -109,38 +105,13 @@ def serving(
     codes = {name: accounts.invite(name, role) for name, role in users.items()}
     for name in [name for name in codes if name != "invited"]:
         accounts.accept(codes.pop(name), PASSWORD)
-    service = Service(
-        assistant,
-        Conversations(accounts.database),
-        Gate(accounts, assistant.engine.at_once, waiting),
-        accounts,
-        User(0, "nobody", "reader"),
-    )
-    with socket.socket() as listening:
-        listening.bind((HOST, 0))
-        address = f"http://{HOST}:{listening.getsockname()[1]}"
-        server = uvicorn.Server(
-            uvicorn.Config(
-                application(service, {HOST}, False),
-                ws="none",
-                log_level="warning",
-                timeout_graceful_shutdown=1,
-            )
+    service = parts_of(accounts, assistant, waiting)
+    with running(service) as port:
+        yield Served(
+            f"http://{HOST}:{port}",
+            accounts,
+            assistant,
+            service.gate,
+            service.conversations,
+            codes,
         )
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        try:
-            while not server.started and thread.is_alive():
-                thread.join(0.05)
-            yield Served(
-                address,
-                accounts,
-                assistant,
-                service.gate,
-                service.conversations,
-                codes,
-            )
-        finally:
-            server.should_exit = True
-            thread.join()
-            accounts.close()

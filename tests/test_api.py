@@ -20,7 +20,7 @@ from cosmosage.assistant import Assistant
 from cosmosage.documents import write_jsonl
 from cosmosage.engines import Sampling, open_engine
 from cosmosage.server.api import BROKEN
-from tests.lab import Lab, Scripted, lab, until
+from tests.lab import Lab, Scripted, lab, resting, until
 from tests.wordy import wordy_model
 
 QUESTION = "How long is the sound horizon?"
@@ -66,11 +66,8 @@ def scripted(tmp_path_factory, folder) -> Iterator[Lab]:
 @pytest.fixture(name="engine")
 def engine_of_the_script(script) -> Iterator[Scripted]:
     """Its model, as it is at first."""
-    engine = script.service.assistant.engine
-    before = engine.say
-    yield engine
-    engine.say, engine.pause_s = before, 0.0
-    until(script.idle)
+    with resting(script) as engine:
+        yield engine
 
 
 def client_of(place: Lab, name: str = "mo", **more) -> openai.OpenAI:

@@ -537,6 +537,7 @@ FOCUSED = """() => {
 }"""
 
 
+@pytest.mark.usefixtures("told")  # which sets what is written, and waits
 def test_by_keyboard_alone(browser, server):
     """Everything is reached, what has the focus is seen, and everything has a name."""
     owner = _number(server, "mona")

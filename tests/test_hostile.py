@@ -16,7 +16,7 @@ from cosmosage.assistant import Assistant
 from cosmosage.assistant.reading import LONGEST
 from cosmosage.documents import write_jsonl
 from cosmosage.server import door, serving
-from tests.lab import HOST, Lab, Scripted, lab, until
+from tests.lab import HOST, Lab, Scripted, lab, resting, until
 
 SECRET = "the-proposal-that-nobody-else-may-read"
 HIDDEN = (
@@ -57,11 +57,8 @@ def served(tmp_path_factory) -> Iterator[Lab]:
 @pytest.fixture(name="engine")
 def engine_of_the_place(place) -> Iterator[Scripted]:
     """Its model, as it is at first."""
-    engine = place.service.assistant.engine
-    before = engine.say
-    yield engine
-    engine.say, engine.pause_s = before, 0.0
-    until(place.idle)
+    with resting(place) as engine:
+        yield engine
 
 
 def endless(_: list[dict]) -> Iterator[str]:
