@@ -12,9 +12,7 @@ import re
 import resource
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
 
 import torch
 from safetensors import SafetensorError
@@ -25,9 +23,6 @@ from transformers import (
     BatchEncoding,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    StoppingCriteria,
-    StoppingCriteriaList,
-    TextIteratorStreamer,
 )
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
@@ -318,62 +313,20 @@ def encode(
     tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], side: str = "left"
 ) -> BatchEncoding:
     """Prompts as tokens, padded on one side; (prompts, longest)."""
-    begun = tokenizer.bos_token or ""
     return tokenizer(
         list(prompts),
         return_tensors="pt",
         padding=True,
         padding_side=side,
-        # a template writes the token that begins a text by itself: twice is once too often
-        add_special_tokens=not (begun and all(p.startswith(begun) for p in prompts)),
+        add_special_tokens=not begun(tokenizer, prompts),
     )
 
 
-class _Stop(StoppingCriteria):
-    """Ends a generation from another thread."""
-
-    def __init__(self) -> None:
-        self.event = Event()
-
-    def __call__(self, input_ids, scores, **kwargs) -> torch.Tensor:
-        return torch.full((input_ids.shape[0],), self.event.is_set())
-
-
-def stream(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompt: str,
-    max_new_tokens: int = 256,
-) -> Iterator[str]:
-    """Continue one prompt (greedy), piece by piece as it is written.
-
-    The generation stops when the iterator is closed: a reader who leaves costs nothing.
-
-    Raises:
-        RuntimeError: the generation failed; its own error is the cause.
-    """
-    batch = encode(tokenizer, [prompt]).to(model.device)
-    pieces = TextIteratorStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
-    stop = _Stop()
-    with ThreadPoolExecutor(1, "stream") as worker:
-        answer = worker.submit(
-            model.generate,
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            streamer=pieces,
-            stopping_criteria=StoppingCriteriaList([stop]),
-            pad_token_id=tokenizer.pad_token_id,
-        )
-        # whatever goes wrong in there, the reader is not left waiting
-        answer.add_done_callback(lambda _: pieces.end())
-        try:
-            yield from pieces
-        finally:
-            stop.event.set()
-    if error := answer.exception():
-        raise RuntimeError(f"the answer broke off: {error}") from error
+def begun(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> bool:
+    """Whether all prompts hold the token that begins a text, as templates write it: the tokenizer
+    would put it there once more."""
+    begin = tokenizer.bos_token
+    return bool(begin) and all(prompt.startswith(begin) for prompt in prompts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 import pytest
 import torch
 from scipy.stats import chisquare
+from tokenizers.processors import TemplateProcessing
 
 from cosmosage import models
 from cosmosage.engines import Batching, EngineError, Sampling, open_engine, plan_memory
@@ -484,6 +485,22 @@ def test_the_template_s_own_tokens_do_no_harm(engine):
     special = set(tiny_tokenizer().all_special_ids)
     assert not special & set(tiny_tokenizer()(harmless)["input_ids"])
     assert engine.harmless("a < b | c > d") == "a < b | c > d"
+
+
+def test_a_text_begins_once(folder):
+    """As Llama 3: the tokenizer begins every text, and so does the template."""
+    model, _ = models.load(folder)
+    tokenizer = tiny_tokenizer()
+    begin = (tokenizer.bos_token, tokenizer.bos_token_id)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{begin[0]} $A", special_tokens=[begin]
+    )
+    said = [{"role": "user", "content": "What expands?"}]
+    prompt = models.chat_text(tokenizer, said)
+    once = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    assert once[0] == begin[1] and len(tokenizer(prompt)["input_ids"]) == len(once) + 1
+    with closing(Batching(model, tokenizer, "begun", 1)) as engine:
+        assert engine.count(said) == len(once)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Loading and writing with a tiny real model: batched against alone, streamed against whole."""
 
 import json
-import threading
 from pathlib import Path
 
 import pytest
@@ -175,52 +174,6 @@ def test_batched_prompts_are_continued_as_if_alone(loaded):
     assert not models.complete(model, tokenizer, [])
 
 
-def test_streamed_pieces_are_the_whole_answer(loaded):
-    model, tokenizer = loaded
-    for prompt in PROMPTS:
-        pieces = list(models.stream(model, tokenizer, prompt, 24))
-        assert len(pieces) > 2
-        whole = models.complete(model, tokenizer, [prompt], 24)
-        assert ["".join(pieces).strip()] == whole
-
-
-def working() -> list[threading.Thread]:
-    """Threads that write an answer."""
-    return [t for t in threading.enumerate() if t.name.startswith("stream")]
-
-
-def test_a_reader_who_leaves_stops_the_writing(loaded):
-    model, tokenizer = loaded
-    steps, leaving = [], threading.Event()
-
-    def step(*_):
-        steps.append(1)
-        if len(steps) == 400:
-            leaving.wait(30)  # lest all be written before the reader leaves
-
-    hook = model.register_forward_hook(step)
-    answer = models.stream(model, tokenizer, TEXT, 800)
-    next(answer)
-    assert working()
-    leaving.set()
-    answer.close()
-    hook.remove()
-    assert not working()
-    assert 0 < len(steps) < 800
-
-
-def test_a_failure_reaches_the_reader(loaded, monkeypatch):
-    model, tokenizer = loaded
-
-    def out_of_range(*_, **__):
-        raise IndexError("index out of range in self")  # as an embedding says it
-
-    monkeypatch.setattr(model, "generate", out_of_range)
-    with pytest.raises(RuntimeError, match="broke off: index out of range"):
-        list(models.stream(model, tokenizer, "The", 5))
-    assert not working()
-
-
 TALK = [
     {"role": "user", "content": "What is H_0?"},
     {"role": "assistant", "content": "A rate."},
@@ -259,10 +212,9 @@ def test_a_text_begins_once(loaded, monkeypatch):
     monkeypatch.setattr(model, "generate", watched)
     for prompt in (models.chat_text(tokenizer, TALK[:1]), "The light"):
         models.complete(model, tokenizer, [prompt], 2)
-        list(models.stream(model, tokenizer, prompt, 2))
     for ids in read:
         assert ids[0] == begin[1] and ids[1] != begin[1]
-    assert len(read) == 4
+    assert len(read) == 2
 
 
 def test_the_command_says_what_to_install(tmp_path, monkeypatch, capsys):

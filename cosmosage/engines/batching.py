@@ -23,7 +23,7 @@ from cosmosage.engines.contract import Engine, EngineError, Sampling, Writing
 from cosmosage.engines.drawing import draw
 from cosmosage.engines.slots import Slots, context_of, use_slots
 from cosmosage.engines.text import Shown
-from cosmosage.models import chat_text
+from cosmosage.models import begun, chat_text
 
 CHUNK = 256
 """Tokens of prompts that are read between two steps of the answers: they take about as long as
@@ -173,11 +173,9 @@ class Batching(Engine):
 
     def _encoded(self, messages: list[dict]) -> list[int]:
         """A conversation as tokens."""
-        begun = self._tokenizer.bos_token or ""
         with self._encoding:
             text = chat_text(self._tokenizer, messages)
-            # a template writes the token that begins a text by itself: twice is once too often
-            special = not (begun and text.startswith(begun))
+            special = not begun(self._tokenizer, [text])
             return self._tokenizer(text, add_special_tokens=special)["input_ids"]
 
     # what follows runs in the engine's own thread
