@@ -76,24 +76,28 @@ def reference(folder):
 
 
 class Watched(Batching):
-    """An engine whose steps are noted, and may be held at any of them."""
+    """An engine whose steps are noted, and may be held at any of them.
+
+    Of a step is noted how many answers it writes, and the tokens of each prompt that it reads.
+    """
 
     def __init__(self, *args, **kwargs):
-        self.steps: list[tuple[int, int]] = []
+        self.steps: list[tuple[int, list[int]]] = []
         self.hold: dict[int, threading.Event] = {}
         self.at = threading.Semaphore(0)
         self.breaks_at: set[int] = set()
         super().__init__(*args, **kwargs)
 
-    def _forward(self, tokens, places, seen):
+    def _forward(self, tokens, places, seen, last=1):
         number = len(self.steps)
-        self.steps.append(tuple(tokens.shape))
+        pieces = [stop - start for _, start, stop in self._slots.reading]
+        self.steps.append((0 if pieces else len(tokens), pieces))
         if number in self.hold:
             self.at.release()
             assert self.hold[number].wait(60)
         if number in self.breaks_at:
             raise RuntimeError("no memory")
-        return super()._forward(tokens, places, seen)
+        return super()._forward(tokens, places, seen, last)
 
     @contextmanager
     def held(self, ahead=0):
@@ -107,9 +111,8 @@ class Watched(Batching):
 
     @property
     def read(self):
-        """Tokens of the pieces of prompts, in order; a piece of one token is not told from a step
-        of one answer."""
-        return [length for rows, length in self.steps if length > 1]
+        """Tokens of the pieces of prompts, in order."""
+        return [length for _, pieces in self.steps for length in pieces]
 
 
 @pytest.fixture(name="engine")
@@ -137,7 +140,8 @@ def test_answers_at_once_are_those_of_one_alone(engine, expected):
     for number, (question, writing) in enumerate(zip(QUESTIONS, writings)):
         assert (text(writing), writing.written) == expected(question, 20 + 5 * number)
         assert writing.read == engine.count(asked(question))
-    assert max(rows for rows, length in engine.steps if length == 1) == 8
+    assert max(rows for rows, _ in engine.steps) == 8
+    assert max(len(pieces) for _, pieces in engine.steps) > 2
 
 
 def test_those_who_come_late_and_leave_early_change_no_other_answer(engine, expected):
@@ -177,7 +181,8 @@ def test_samples_of_one_question_read_it_once(engine, expected):
             engine.write(asked(QUESTIONS[2]), Sampling(12), "a") for _ in range(4)
         ]
     assert {text(writing) for writing in writings} == {expected(QUESTIONS[2], 12)[0]}
-    assert sum(engine.read) == writings[0].read
+    read = [pieces for _, pieces in engine.steps if pieces]
+    assert read == [[CHUNK], [writings[0].read - CHUNK], [1, 1, 1]]
 
 
 def test_what_was_read_for_one_owner_is_never_reused_for_another(engine, expected):
@@ -188,7 +193,7 @@ def test_what_was_read_for_one_owner_is_never_reused_for_another(engine, expecte
         assert sum(engine.read[before:]) == writing.read
     before = len(engine.read)
     assert text(engine.write(asked(QUESTIONS[2]), Sampling(3), "b"))
-    assert not engine.read[before:]  # one token, for the scores of the next
+    assert engine.read[before:] == [1]  # for the scores of the next
 
 
 def test_a_long_prompt_halts_nobody(engine):
@@ -198,15 +203,9 @@ def test_a_long_prompt_halts_nobody(engine):
         begin = len(engine.steps)
         long = engine.write(asked("z" * 900), Sampling(5))
     assert text(first) and text(long) is not None
-    pieces = [
-        n for n, (_, length) in enumerate(engine.steps) if length > 1 and n >= begin
-    ]
-    assert [engine.steps[n][1] for n in pieces] == [
-        256,
-        256,
-        256,
-        long.read - 3 * CHUNK,
-    ]
+    pieces = [n for n, (_, p) in enumerate(engine.steps) if p and n >= begin]
+    last = long.read - 3 * CHUNK
+    assert [engine.steps[n][1] for n in pieces] == [[CHUNK]] * 3 + [[last]]
     # a step of the other answer lies between any two
     assert [b - a for a, b in zip(pieces, pieces[1:])] == [2, 2, 2]
 
@@ -218,11 +217,12 @@ def test_a_short_question_does_not_wait_for_the_end_of_long_ones(engine):
         shorts = [engine.write(asked(f"{n} " * 100), Sampling(1)) for n in range(4)]
     for writing in longs + shorts:
         text(writing)
-    pieces = [length for _, length in engine.steps if length > 1]
+    pieces = [length for _, length in engine.steps if length]
     short, long = shorts[0].read, longs[0].read
     assert 128 < short < CHUNK < 3 * CHUNK < long
     # every other piece is the first long one's, whose end is then the shortest of all
-    assert pieces[:6] == [256, short, 256, short, 256, long - 3 * CHUNK]
+    assert pieces[:5] == [[256], [short], [256], [short], [256]]
+    assert pieces[5][0] == long - 3 * CHUNK
 
 
 def test_the_ninth_waits_and_takes_the_first_row_that_is_free(engine):
@@ -237,10 +237,10 @@ def test_the_ninth_waits_and_takes_the_first_row_that_is_free(engine):
         text(writing)
     reads = [writing.read for writing in writings]
     assert engine.read == reads  # in order
-    ninth = engine.steps.index((1, reads[8]))
-    rows = [rows for rows, length in engine.steps[:ninth] if length == 1]
+    ninth = engine.steps.index((0, reads[8:]))
+    rows = [rows for rows, _ in engine.steps[:ninth] if rows]
     assert max(rows) == 8 and len(rows) < 10  # the fourth has had its six words
-    assert engine.steps[ninth + 1] == (8, 1)
+    assert engine.steps[ninth + 1] == (8, [])
 
 
 def test_a_reader_who_leaves_costs_no_further_step(engine):

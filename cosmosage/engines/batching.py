@@ -3,8 +3,9 @@
 A step of the model costs nearly the same for eight answers as for one, since most of it is reading
 the weights. So one thread owns the model and steps all answers that are being written together;
 whoever comes is read at once and joins them at the next step, whoever ends leaves his place to
-the next in the queue. Prompts are read in pieces between the steps: the first word of a late
-question does not wait for the end of an early answer, and no answer halts for a long prompt.
+the next in the queue. Prompts are read in pieces between the steps, short ones several in one: the
+first word of a late question does not wait for the end of an early answer, and no answer halts
+for a long prompt.
 The price is that an answer that is written with others comes more slowly than alone, and that
 its last digits depend on them: sums are made in another order.
 """
@@ -21,13 +22,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from cosmosage.engines.contract import Engine, EngineError, Sampling, Writing
 from cosmosage.engines.drawing import draw
-from cosmosage.engines.slots import Slots, context_of, use_slots
+from cosmosage.engines.slots import Piece, Slots, context_of, use_slots
 from cosmosage.engines.text import Shown
 from cosmosage.models import begun, chat_text
 
 CHUNK = 256
 """Tokens of prompts that are read between two steps of the answers: they take about as long as
 five steps on a processor, a halt that a reader does not notice."""
+KEYS = 4 * CHUNK
+"""Tokens that prompts are looked up in which are read in one step: each is held against those of
+all, so that some long ones would take longer together than one after another."""
 WORTH = 32
 """Tokens that two prompts must begin with in common before they are copied and not read."""
 
@@ -243,61 +247,100 @@ class Batching(Engine):
                     row.answer = None
 
     def _read(self) -> None:
-        """Read up to ``CHUNK`` tokens of the prompts.
+        """Read up to ``CHUNK`` tokens of the prompts, those of several in one step of the model."""
+        pieces = self._pieces()
+        if not pieces:
+            return
+        self._slots.read([piece for _, piece in pieces])
+        device = self._model.device
+        at, key_at, of, key_of = [], [], [], []
+        for number, (_, (_, start, stop)) in enumerate(pieces):
+            at.append(torch.arange(start, stop, device=device))
+            key_at.append(torch.arange(stop, device=device))
+            of.append(torch.full_like(at[-1], number))
+            key_of.append(torch.full_like(key_at[-1], number))
+        places, ends = torch.cat(at), torch.cat(of).bincount().cumsum(0) - 1
+        # a token sees those before it in its own prompt
+        seen = (torch.cat(key_of) == torch.cat(of)[:, None]) & (
+            torch.cat(key_at) <= places[:, None]
+        )
+        tokens = [
+            token
+            for answer, (_, start, stop) in pieces
+            for token in answer.prompt[start:stop]
+        ]
+        logits = self._forward(
+            torch.tensor([tokens], device=device),
+            places[None],
+            seen[None, None],
+            ends,
+        )[0]
+        for answer, (row, start, stop) in pieces:
+            self._rows[row].tokens += answer.prompt[start:stop]
+        whole = [
+            n for n, (a, piece) in enumerate(pieces) if piece.stop == len(a.prompt)
+        ]
+        if not whole:
+            return
+        answers, first = [pieces[n][0] for n in whole], self._written
+        for answer in answers:
+            self._to_read.remove(answer)
+            self._swap(self._row_of(answer), self._written)
+            self._written += 1
+        for place in reversed(self._drawn(answers, logits[whole])):
+            self._leave(first + place)
+
+    def _pieces(self) -> list[tuple[_Answer, Piece]]:
+        """What is read in one step, and for whom.
 
         The first and the shortest take turns: a short question waits for one piece of those before
         it and not for their end, and no stream of short ones keeps a long one waiting.
         """
-        left, self._first_next = CHUNK, not self._first_next
-        while left and self._to_read:
-            answer = self._to_read[0]
-            if left < CHUNK or not self._first_next:
-                answer = min(self._to_read, key=self._unread)
-            place = next(
-                (p for p, row in enumerate(self._rows) if row.answer is answer), -1
-            )
-            if place < 0:
-                place = self._take(answer)
-            row = self._rows[place]
-            start = len(row.tokens)
-            if left < CHUNK and left < len(answer.prompt) - start:
-                break  # what fits a piece is not cut in two
-            some = answer.prompt[start : start + left]
-            stop = start + len(some)
-            left -= len(some)
-            self._slots.read(place, start, stop)
-            device = self._model.device
-            places = torch.arange(start, stop, device=device)
-            seen = torch.arange(stop, device=device) <= places[:, None]
-            logits = self._forward(
-                torch.tensor([some], device=device), places[None], seen[None, None]
-            )
-            row.tokens += some
-            if stop == len(answer.prompt):
-                self._to_read.remove(answer)
-                self._swap(place, self._written)
-                self._written += 1
-                if self._drawn([answer], logits):
-                    self._leave(self._written - 1)
+        pieces: list[tuple[_Answer, Piece]] = []
+        left, keys, self._first_next = CHUNK, 0, not self._first_next
+        waiting = list(self._to_read)
+        while left and waiting:
+            answer = waiting[0]
+            if pieces or not self._first_next:
+                answer = min(waiting, key=self._unread)
+            waiting.remove(answer)
+            row = self._row_of(answer)
+            if row < 0:
+                known = self._known(answer)[0]
+                if any(_reused(answer, o) - known >= WORTH for o, _ in pieces):
+                    continue  # once that is read, its beginning is copied
+                row = self._take(answer)
+            start = len(self._rows[row].tokens)
+            stop = min(start + left, len(answer.prompt))
+            # what fits a piece is not cut in two
+            if pieces and (stop < len(answer.prompt) or keys + stop > KEYS):
+                break
+            pieces.append((answer, Piece(row, start, stop)))
+            left, keys = left - (stop - start), keys + stop
+        return pieces
 
     def _unread(self, answer: _Answer) -> int:
         """Tokens of a prompt that are still to be read."""
-        return len(answer.prompt) - sum(
-            len(row.tokens) for row in self._rows if row.answer is answer
+        row = self._row_of(answer)
+        return len(answer.prompt) - (len(self._rows[row].tokens) if row >= 0 else 0)
+
+    def _row_of(self, answer: _Answer) -> int:
+        """The place of an answer's row, or -1."""
+        return next((p for p, row in enumerate(self._rows) if row.answer is answer), -1)
+
+    def _known(self, answer: _Answer) -> tuple[int, int]:
+        """How many of a prompt's first tokens its owner has left in a row, and in which."""
+        most, source = max(
+            (_common(row.tokens, answer.prompt) if row.owner == answer.owner else 0, -p)
+            for p, row in enumerate(self._rows)
         )
+        # the last token is read in any case, for the scores of the next
+        length = min(most, len(answer.prompt) - 1)
+        return (length if length >= WORTH else 0), -source
 
     def _take(self, answer: _Answer) -> int:
-        """A row for an answer, with the beginning of its prompt if its owner has left that in
-        any."""
-        known = [
-            _common(row.tokens, answer.prompt) if row.owner == answer.owner else 0
-            for row in self._rows
-        ]
-        source = max(range(len(known)), key=known.__getitem__)
-        # the last token is read in any case, for the scores of the next
-        length = min(known[source], len(answer.prompt) - 1)
-        if length < WORTH:
-            length = 0
+        """A row for an answer, with the beginning of its prompt if that is known."""
+        length, source = self._known(answer)
         place = source
         if self._rows[source].answer or not length:
             free = [p for p, row in enumerate(self._rows) if not row.answer]
@@ -324,18 +367,23 @@ class Batching(Engine):
         logits = self._forward(tokens, places[:, None], seen[:, None, None])
         for row, answer in zip(rows, answers):
             row.tokens.append(answer.token)
-        for place in reversed(self._drawn(answers, logits)):
+        for place in reversed(self._drawn(answers, logits[:, 0])):
             self._leave(place)
 
     def _forward(
-        self, tokens: torch.Tensor, places: torch.Tensor, seen: torch.Tensor
+        self,
+        tokens: torch.Tensor,
+        places: torch.Tensor,
+        seen: torch.Tensor,
+        last: torch.Tensor | int = 1,
     ) -> torch.Tensor:
-        """The scores after the last of some tokens: (rows, vocabulary).
+        """The scores after some of some tokens: (rows, number of them, vocabulary).
 
         Args:
             tokens: (rows, length).
             places: of the tokens in their conversations, (rows or 1, length).
             seen: which of the keys each may look at, (rows, 1, length, keys).
+            last: their places in the rows, or how many at the end.
         """
         return self._model(
             input_ids=tokens,
@@ -343,8 +391,8 @@ class Batching(Engine):
             attention_mask=seen,
             past_key_values=self._slots,
             use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
+            logits_to_keep=last,
+        ).logits
 
     def _drawn(self, answers: Sequence[_Answer], logits: torch.Tensor) -> list[int]:
         """Draw a token for each, show it, and say which of them have ended."""
@@ -393,6 +441,11 @@ def _end_tokens(
     told = model.generation_config.eos_token_id
     ends = {told} if isinstance(told, int) else set(told or ())
     return frozenset(ends | {tokenizer.eos_token_id}) - {None}
+
+
+def _reused(one: _Answer, other: _Answer) -> int:
+    """How many of a prompt's first tokens another's row will hold for it."""
+    return _common(one.prompt, other.prompt) if one.owner == other.owner else 0
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:

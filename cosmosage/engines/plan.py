@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from cosmosage import models
-from cosmosage.engines.slots import LEAST, Slots, context_of, use_slots
+from cosmosage.engines.slots import LEAST, Piece, Slots, context_of, use_slots
 from cosmosage.planner import CARDS, GIB, RESERVE_GIB
 from cosmosage.tracing import NF4_BYTES
 
@@ -172,7 +172,7 @@ def _per_token(model: PreTrainedModel) -> int:
     size = next(model.parameters()).element_size()
     model.to(torch.bfloat16)  # 2 bytes: mixtures of experts take no other format here
     slots = Slots(1, model.config.get_text_config().num_hidden_layers, 1)
-    slots.read(0, 0, 1)
+    slots.read([Piece(0, 0, 1)])
     token = torch.zeros((1, 1), dtype=torch.long, device="meta")
     seen = torch.ones((1, 1, 1, 1), dtype=torch.bool, device="meta")
     model.eval()(

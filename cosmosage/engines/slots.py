@@ -6,6 +6,8 @@ while the longest is attended to. The tensor doubles when a row outgrows it, up 
 """
 
 import inspect
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -30,6 +32,16 @@ UNSAID = 4096
 """Tokens that a model takes whose configuration does not say."""
 
 
+class Piece(NamedTuple):
+    """A part of a prompt."""
+
+    row: int
+    """That it is kept in."""
+    start: int
+    stop: int
+    """From which of the prompt's tokens to before which."""
+
+
 class _Layer:
     """Keys and values of one layer."""
 
@@ -46,11 +58,20 @@ class _Layer:
                 for x in new
             ]
         for kept, x in zip(self.kept, new):
-            if slots.reading is None:
+            if not slots.reading:
                 kept[slots.places] = x[:, :, 0]
-            else:
-                row, start, stop = slots.reading
-                kept[row, :, start:stop] = x[0]
+            begin = 0
+            for row, start, stop in slots.reading:
+                end = begin + stop - start
+                kept[row, :, start:stop] = x[0, :, begin:end]
+                begin = end
+        if len(slots.reading) > 1:
+            return [
+                torch.cat([kept[row, :, :stop] for row, _, stop in slots.reading], 1)[
+                    None
+                ]
+                for kept in self.kept
+            ]
         rows, length = slots.view
         return [kept[rows, :, :length] for kept in self.kept]
 
@@ -70,15 +91,16 @@ class Slots(Cache):
         super().__init__(layers=[])
         self.rows, self._most = rows, context
         self.room = min(_FIRST, context)
-        self.reading: tuple[int, int, int] | None = None
+        self.reading: tuple[Piece, ...] = ()
         self.places: tuple = ()
         self.view: tuple[slice, int] = (slice(0), 0)
         self._kept = [_Layer() for _ in range(layers)]
 
-    def read(self, row: int, start: int, stop: int) -> None:
-        """The next step reads a prompt's tokens from ``start`` to before ``stop``."""
-        self._fit(stop)
-        self.reading, self.view = (row, start, stop), (slice(row, row + 1), stop)
+    def read(self, pieces: Sequence[Piece]) -> None:
+        """The next step reads pieces of prompts that follow one another in one sequence."""
+        self._fit(max(stop for _, _, stop in pieces))
+        row, _, stop = pieces[0]
+        self.reading, self.view = tuple(pieces), (slice(row, row + 1), stop)
 
     def write(self, lengths: torch.Tensor, most: int) -> None:
         """The next step writes a token in each of the first rows.
@@ -91,7 +113,7 @@ class Slots(Cache):
         rows = torch.arange(len(lengths), device=lengths.device)
         # what a step computes for a row's groups goes to its own place: (rows, groups, width)
         self.places = (rows, slice(None), lengths)
-        self.reading, self.view = None, (slice(0, len(lengths)), most)
+        self.reading, self.view = (), (slice(0, len(lengths)), most)
 
     def update(self, key_states, value_states, layer_idx, *_args, **_kwargs):
         """As the library wants it: (batch, groups, length, width) in, views of the same out."""
@@ -99,8 +121,8 @@ class Slots(Cache):
 
     # pylint: disable-next=unused-argument  # the library's name, and all layers are as long
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Tokens before those of the step, in the row that is read, for models that ask."""
-        return self.reading[1] if self.reading else self.view[1] - 1
+        """Tokens before those of the step, in the first row that is read, for models that ask."""
+        return self.reading[0].start if self.reading else self.view[1] - 1
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Give a row the first tokens of another."""
