@@ -12,7 +12,8 @@ their full length, the most likely words.
 - first of the eighth: seconds until the last question's first token;
 - alone: the library's own ``generate``, one answer after another, for comparison.
 
-The prompts are bare questions, and questions below five passages, as the assistant writes them.
+The prompts are bare questions, questions below three excerpts, as the assistant writes them, and
+below five whole passages.
 ``--profile`` prints instead where a step of eight spends its time.
 """
 
@@ -48,7 +49,7 @@ PASSAGE = (
     "The expansion rate today follows from distances and redshifts of supernovae, calibrated with "
     "Cepheids, and from the angular size of the sound horizon in the microwave background. "
 )
-KINDS = {"questions": 0, "below five passages": 45}
+KINDS = {"questions": 0, "below three excerpts": 8, "below five passages": 45}
 """Sentences of passages before a question."""
 
 
@@ -115,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokens", type=int, default=96, help="of an answer")
     parser.add_argument("--threads", type=int, help="of torch; by default its own")
     parser.add_argument(
-        "--kind", choices=KINDS, help="by default both, one after another"
+        "--kind", choices=KINDS, help="by default all, one after another"
     )
     parser.add_argument("--profile", action="store_true")
     given = parser.parse_args(arguments)
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(
             f"{engine.name}, {str(model.dtype).removeprefix('torch.')}, "
             f"{torch.get_num_threads()} threads, 8 answers of {given.tokens} tokens\n"
-            f"{'':20}{'prompt':>7}{'':14}{'one by one':>11}{'at once':>9}{'ratio':>7}  each round"
+            f"{'':22}{'prompt':>7}{'':14}{'one by one':>11}{'at once':>9}{'ratio':>7}  each round"
         )
         for kind in [given.kind] if given.kind else KINDS:
             sentences = KINDS[kind]
@@ -155,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 )
                 ratios = [b / a for a, b in zip(one, eight)]
                 print(
-                    f"{kind:20}{size:>7}  {what:12}{statistics.median(one):>11.1f}"
+                    f"{kind:22}{size:>7}  {what:12}{statistics.median(one):>11.1f}"
                     f"{statistics.median(eight):>9.1f}{statistics.median(ratios):>7.2f}  "
                     f"{', '.join(f'{ratio:.2f}' for ratio in ratios)}",
                     flush=True,

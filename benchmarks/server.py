@@ -5,7 +5,8 @@ wait; ``transformers serve`` is slower; 32 users lose nothing, cross nothing, fi
 ``make .venv/tests.done``. Servers are processes of their own on loopback, asked by OpenAI's client.
 
 First both servers are asked in turns, by one reader and by eight at once, for answers of 64 tokens
-in bf16 to questions of a line: the median of ``ROUNDS`` rounds. Other work on the machine moves
+in bf16 to questions of a line: the median of ``ROUNDS`` rounds. Of ours each reader has an account,
+so that nothing of one's prompt is reused for another; a question was not asked before. Other work on the machine moves
 both, so compare ratios and not seconds. ``transformers serve`` is asked as it comes, and with its
 own continuous batching where that runs on this device.
 
@@ -32,7 +33,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +42,8 @@ import psutil
 
 from cosmosage.accounts import Accounts
 
-ROUNDS, TOKENS, READERS, USERS = 2, 64, 8, 32
+ROUNDS, TOKENS, USERS = 2, 64, 32
+ALONE = "Explain in a few sentences why the night sky is dark."
 QUESTIONS = [
     "Explain in a few sentences what the cosmic microwave background is.",
     "Explain in a few sentences why galaxies rotate as they do.",
@@ -52,6 +54,7 @@ QUESTIONS = [
     "Explain in a few sentences why the early universe was opaque.",
     "Explain in a few sentences how black holes grow.",
 ]
+READERS = len(QUESTIONS)
 
 
 class Read(NamedTuple):
@@ -127,12 +130,18 @@ def ask(asked: openai.OpenAI, model: str, question: str, pause_s: float = 0.0, *
     return Read(first, whole, len(pieces), "".join(pieces), ended)
 
 
-def at_once(asked: openai.OpenAI, model: str, questions: list[str]) -> dict[str, float]:
-    """Answers of ``TOKENS`` to questions that are asked at the same time."""
+def at_once(
+    clients: list[openai.OpenAI], model: str, questions: list[str]
+) -> dict[str, float]:
+    """Answers of ``TOKENS`` to questions that are asked at the same time, a client each."""
     begun = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(len(questions)) as pool:
         reads = list(
-            pool.map(lambda q: ask(asked, model, q, max_tokens=TOKENS), questions)
+            pool.map(
+                lambda asked, q: ask(asked, model, q, max_tokens=TOKENS),
+                clients,
+                questions,
+            )
         )
     took = time.monotonic() - begun
     return {
@@ -143,37 +152,55 @@ def at_once(asked: openai.OpenAI, model: str, questions: list[str]) -> dict[str,
     }
 
 
+def ours(
+    model: Path, port: int, users: int, index: Path | None = None
+) -> tuple[list[str], list[str]]:
+    """The command of our server, and the keys of so many users."""
+    path = Path(tempfile.mkdtemp()) / "accounts.sqlite"
+    with closing(Accounts(path)) as accounts:
+        for number in range(users):
+            accounts.invite(f"user{number}", "member")
+        keys = [accounts.new_key(f"user{number}") for number in range(users)]
+    command = [sys.executable, "-m", "cosmosage.server", "--model", str(model)]
+    command += ["--port", str(port), "--accounts", str(path)]
+    return command + (["--index", str(index)] if index else []), keys
+
+
 def speed(model: Path) -> None:
     """Ours against transformers serve, in turns."""
-    ours, plain, batching = free_port(), free_port(), free_port()
+    own, plain, batching = free_port(), free_port(), free_port()
+    command, keys = ours(model, own, READERS + 1)
+    nobody = ["none"] * len(keys)
     peer = [str(Path(sys.executable).with_name("transformers")), "serve"]
     peer += ["--dtype", "bfloat16", "--host", "127.0.0.1"]
     commands = {
-        "ours": (
-            [sys.executable, "-m", "cosmosage.server", "--model", str(model)]
-            + ["--port", str(ours), "--accounts", f"{tempfile.mkdtemp()}/none.sqlite"],
-            ours,
-            model.name,
+        "ours": (command, own, model.name, keys),
+        "transformers serve": (
+            peer + ["--port", str(plain)],
+            plain,
+            str(model),
+            nobody,
         ),
-        "transformers serve": (peer + ["--port", str(plain)], plain, str(model)),
         "transformers serve, its batching": (
             peer + ["--port", str(batching), "--continuous-batching"],
             batching,
             str(model),
+            nobody,
         ),
     }
     figures: dict[tuple[str, int], list[dict[str, float]]] = {}
     silent = set()
     for round_ in range(ROUNDS + 1):  # the first warms up
-        for name, (command, port, known_as) in commands.items():
+        for name, (command, port, known_as, keys) in commands.items():
             if name in silent:
                 continue
             with running(command, port):
-                asked = client(port)
+                clients = [client(port, key) for key in keys]
                 try:
-                    ask(asked, known_as, QUESTIONS[0], max_tokens=8)
-                    for readers in (1, READERS):
-                        found = at_once(asked, known_as, QUESTIONS[:readers])
+                    ask(clients[-1], known_as, "What is a comet?", max_tokens=8)
+                    for questions in ([ALONE], QUESTIONS):
+                        readers = len(questions)
+                        found = at_once(clients, known_as, questions)
                         if round_:
                             figures.setdefault((name, readers), []).append(found)
                 except (openai.OpenAIError, RuntimeError) as error:
@@ -252,15 +279,8 @@ class Crowd:
 
 def load(model: Path, minutes: float, index: Path | None) -> bool:
     """32 users; whether all held."""
-    folder, port = Path(tempfile.mkdtemp()), free_port()
-    accounts = Accounts(folder / "accounts.sqlite")
-    for number in range(USERS):
-        accounts.invite(f"user{number}", "member")
-    keys = [accounts.new_key(f"user{number}") for number in range(USERS)]
-    accounts.close()
-    command = [sys.executable, "-m", "cosmosage.server", "--model", str(model)]
-    command += ["--port", str(port), "--accounts", str(folder / "accounts.sqlite")]
-    command += ["--index", str(index)] if index else []
+    port = free_port()
+    command, keys = ours(model, port, USERS, index)
     crowd, memory = Crowd(model.name, port, keys), []
     with running(command, port) as process:
         threads = crowd.ask(time.monotonic() + 60 * minutes)

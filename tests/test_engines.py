@@ -196,6 +196,39 @@ def test_what_was_read_for_one_owner_is_never_reused_for_another(engine, expecte
     assert engine.read[before:] == [1]  # for the scores of the next
 
 
+@pytest.mark.usefixtures("fp32")
+def test_only_a_templates_own_words_are_everybodys(folder):
+    """What two owners both say is read for each; what stands before it is read once."""
+    model, tokenizer = models.load(folder)
+    tokenizer.chat_template = (
+        "{{ 'Answer as a cosmologist would. ' * 3 }}"
+        "{% for turn in messages %}<{{ turn['role'] }}> {{ turn['content'] }} {% endfor %}"
+    )
+    public = len(
+        tokenizer("Answer as a cosmologist would. " * 3 + "<user> ")["input_ids"]
+    )
+    with closing(Watched(model, tokenizer, "tiny")) as engine:
+        said = []
+        for number, owner in enumerate("abca"):
+            writing = engine.write(asked(QUESTIONS[1]), Sampling(9), owner)
+            said.append(text(writing))
+            whole = writing.read
+            expected = [whole, whole - public, whole - public, 1][number]
+            assert abs(sum(engine.read) - expected) < 3  # words join across the edge
+            engine.steps.clear()
+    assert len(set(said)) == 1 and whole > public + 40
+
+
+def test_what_only_begins_like_a_conversation_leaves_it_its_row(engine):
+    long, short = QUESTIONS[4], QUESTIONS[4][:60]
+    assert text(engine.write(asked(long), Sampling(5), "a"))
+    assert text(engine.write(asked(short), Sampling(5), "a"))
+    before = len(engine.read)
+    again = engine.write(asked(long + " Why?"), Sampling(5), "a")
+    assert text(again)
+    assert sum(engine.read[before:]) < again.read / 4
+
+
 def test_a_long_prompt_halts_nobody(engine):
     with engine.held(ahead=5):
         first = engine.write(asked(QUESTIONS[0]), Sampling(100))

@@ -32,7 +32,7 @@ five steps on a processor, a halt that a reader does not notice."""
 KEYS = 4 * CHUNK
 """Tokens that prompts are looked up in which are read in one step: each is held against those of
 all, so that some long ones would take longer together than one after another."""
-WORTH = 32
+WORTH = 16
 """Tokens that two prompts must begin with in common before they are copied and not read."""
 
 _LOG = logging.getLogger(__name__)
@@ -113,6 +113,9 @@ class Batching(Engine):
             device=model.device,
             dtype=torch.long,
         )
+        # what a template puts before every conversation is no secret of anybody's
+        one, other = (self._encoded([{"role": "user", "content": x}]) for x in "aB")
+        self._everybodys = one[: _common(one, other)]
         self._slots = Slots(at_once, settings.num_hidden_layers, self.context)
         # the first are written, in the order of the cache; then come those that are read
         self._rows = [_Row() for _ in range(at_once)]
@@ -307,7 +310,8 @@ class Batching(Engine):
             row = self._row_of(answer)
             if row < 0:
                 known = self._known(answer)[0]
-                if any(_reused(answer, o) - known >= WORTH for o, _ in pieces):
+                soon = (self._shared(o.prompt, o.owner, answer) for o, _ in pieces)
+                if max(soon, default=0) - known >= WORTH:
                     continue  # once that is read, its beginning is copied
                 row = self._take(answer)
             start = len(self._rows[row].tokens)
@@ -329,20 +333,29 @@ class Batching(Engine):
         return next((p for p, row in enumerate(self._rows) if row.answer is answer), -1)
 
     def _known(self, answer: _Answer) -> tuple[int, int]:
-        """How many of a prompt's first tokens its owner has left in a row, and in which."""
+        """How many of a prompt's first tokens may be copied from a row, and from which."""
         most, source = max(
-            (_common(row.tokens, answer.prompt) if row.owner == answer.owner else 0, -p)
+            (self._shared(row.tokens, row.owner, answer), -p)
             for p, row in enumerate(self._rows)
         )
         # the last token is read in any case, for the scores of the next
         length = min(most, len(answer.prompt) - 1)
         return (length if length >= WORTH else 0), -source
 
+    def _shared(self, tokens: list[int], owner: str, answer: _Answer) -> int:
+        """How many of a prompt's first tokens may be copied from somebody's."""
+        alike = _common(tokens, answer.prompt)
+        if owner == answer.owner:
+            return alike
+        return min(alike, _common(self._everybodys, answer.prompt))
+
     def _take(self, answer: _Answer) -> int:
         """A row for an answer, with the beginning of its prompt if that is known."""
         length, source = self._known(answer)
-        place = source
-        if self._rows[source].answer or not length:
+        place, held = source, self._rows[source]
+        # what only begins like a conversation leaves it its row
+        goes_on = held.owner == answer.owner and len(held.tokens) <= 2 * length
+        if held.answer or not goes_on:
             free = [p for p, row in enumerate(self._rows) if not row.answer]
             place = min(free, key=lambda p: self._rows[p].used)
             if length:
@@ -441,11 +454,6 @@ def _end_tokens(
     told = model.generation_config.eos_token_id
     ends = {told} if isinstance(told, int) else set(told or ())
     return frozenset(ends | {tokenizer.eos_token_id}) - {None}
-
-
-def _reused(one: _Answer, other: _Answer) -> int:
-    """How many of a prompt's first tokens another's row will hold for it."""
-    return _common(one.prompt, other.prompt) if one.owner == other.owner else 0
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
