@@ -19,7 +19,7 @@ from cosmosage import models, retrieval
 from cosmosage.assistant import Assistant
 from cosmosage.documents import write_jsonl
 from cosmosage.engines import Sampling, open_engine
-from cosmosage.server.api import BROKEN
+from cosmosage.server.api import BROKEN, SHUT_OUT
 from tests.lab import Lab, Scripted, lab, resting, until
 from tests.wordy import wordy_model
 
@@ -340,6 +340,33 @@ def test_who_leaves_frees_the_place_and_stops_the_model(script, engine, stream):
     until(script.idle, 5)
     writing = engine.writings[-1]
     assert writing.finish == "cancelled" and 0 < writing.written < 900
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_who_is_shut_out_is_told_in_the_midst_and_others_go_on(script, engine, stream):
+    """A command disables the user: the model stops, and the program hears why."""
+    engine.say, engine.pause_s = endless, 0.02
+    script.accounts.set_limits("mia", 10_000, 10**9, 100)
+
+    def ask() -> str:
+        with script.program("mia") as client:
+            answer = client.post("/v1/chat/completions", json=body(stream=stream))
+            return answer.text
+
+    with client_of(script, "mo") as client, ThreadPoolExecutor(1) as pool:
+        other = client.chat.completions.create(**body(), stream=True)
+        next(iter(other))
+        others = engine.writings[-1]
+        told = pool.submit(ask)
+        until(lambda: engine.writings[-1] is not others and engine.writings[-1].written)
+        script.accounts.disable("mia")
+        try:
+            assert SHUT_OUT in told.result(20) and "[DONE]" not in told.result()
+            assert engine.writings[-1].finish == "cancelled"
+            assert not others.ended
+        finally:
+            script.accounts.enable("mia")
+            other.close()
 
 
 def test_who_leaves_before_the_first_piece_frees_the_place(script, engine):

@@ -297,7 +297,8 @@ def test_beyond_loopback_it_takes_accounts_and_tls(place, tmp_path, host, locked
     files = (
         (place / "certificate.pem", place / "key.pem") if by == "tls" else (None, None)
     )
-    listening = Listening(host, 7860, (), *files, behind_proxy=by == "proxy")
+    names = ("lab.example",)
+    listening = Listening(host, 7860, names, *files, behind_proxy=by == "proxy")
     accounts = place / "accounts.sqlite" if locked else tmp_path / "accounts.sqlite"
     loopback = host == "127.0.0.1"
     if not locked and (not loopback or by == "proxy"):
@@ -310,6 +311,18 @@ def test_beyond_loopback_it_takes_accounts_and_tls(place, tmp_path, host, locked
         listening.check(accounts)
     assert listening.secure == (by != "nothing")
     assert not (tmp_path / "accounts.sqlite").exists()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_every_address_is_called_by_a_name(place, host):
+    """No browser asks for 0.0.0.0: without a name all would be turned away."""
+    files = place / "certificate.pem", place / "key.pem"
+    with pytest.raises(ValueError, match="--name"):
+        Listening(host, 7860, (), *files).check(place / "accounts.sqlite")
+    listening = Listening(host, 7860, ("lab.example", "10.0.0.7"), *files)
+    listening.check(place / "accounts.sqlite")
+    assert listening.address == "https://lab.example:7860"
+    assert {"lab.example", "10.0.0.7"} <= listening.reached_as()
 
 
 def test_a_certificate_that_is_none_is_said(place, tmp_path):

@@ -7,6 +7,7 @@ one script doesn't take the others' turn. Tokens are counted when an answer has 
 limit may be passed by the answers that were under way.
 """
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from math import ceil
@@ -72,6 +73,8 @@ class Ticket:
         self.turn: Future[None] = Future()
         """Done when the model is free for this ticket: threads wait with ``turn.result(seconds)``,
         async code with ``await asyncio.wrap_future(ticket.turn)``."""
+        self.stop: Callable[[], None] = lambda: None
+        """Ends what is written for it, from any thread."""
         self._gate = gate
 
     def spend(self, tokens: int) -> None:
@@ -243,6 +246,19 @@ class Gate:
             if ticket not in self._tickets:
                 return 0
             return max(self._tickets.index(ticket) - self._at_once + 1, 0)
+
+    def expel(self) -> None:
+        """Stop what is written for users who were disabled or removed meanwhile."""
+        with self._lock:
+            tickets = list(self._tickets)
+        if not tickets:
+            return
+        with self._accounts.database.read() as connection:
+            rows = connection.execute("SELECT id FROM users WHERE NOT disabled")
+            allowed = {row["id"] for row in rows}
+        for ticket in tickets:
+            if ticket.user.id not in allowed:
+                ticket.stop()
 
     def state(self) -> dict[str, Any]:
         """For admins: how busy the gate is.

@@ -48,6 +48,7 @@ _EVENT = {
     "required": ["data"],
 }
 BROKEN = "the model failed; who runs the server finds in its output why"
+SHUT_OUT = "the account was closed while this was written"
 
 
 def add_api(app: FastAPI, service: Service) -> None:
@@ -187,6 +188,8 @@ class _Wire:
             async for answer in growing:
                 pass
         assert answer is not None
+        if answer.finish == "cancelled":
+            raise Refusal(401, SHUT_OUT)
         message = Said(content=answer.text)
         return Completion(
             **self._head,
@@ -212,10 +215,12 @@ class _Wire:
                         sent = len(answer.text)
         except RuntimeError as error:
             print(error, file=sys.stderr)
-            refusal = Refusal(502, BROKEN).response("/v1/")
-            yield f"data: {bytes(refusal.body).decode()}\n\n"
+            yield _told(Refusal(502, BROKEN))
             return
         assert answer is not None
+        if answer.finish == "cancelled":
+            yield _told(Refusal(401, SHUT_OUT))
+            return
         marked = [sentence.text for sentence in answer.unsupported]
         yield self._event({}, answer.finish, unsupported=marked)
         if usage:
@@ -231,6 +236,11 @@ class _Wire:
             **more,
         }
         return f"data: {json.dumps(event)}\n\n"
+
+
+def _told(refusal: Refusal) -> str:
+    """A refusal in a stream that has begun."""
+    return f"data: {bytes(refusal.response('/v1/').body).decode()}\n\n"
 
 
 class _Stream(StreamingResponse):

@@ -58,8 +58,10 @@ def application(service: Service, names: set[str], secure: bool) -> ASGIApp:
     """
 
     @asynccontextmanager
-    async def closing(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(service.watch())
         yield
+        watching.cancel()
         service.assistant.close()
 
     app = FastAPI(
@@ -68,7 +70,7 @@ def application(service: Service, names: set[str], secure: bool) -> ASGIApp:
         openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        lifespan=closing,
+        lifespan=lifespan,
     )
     _add_pages(app, service, secure)
     add_api(app, service)

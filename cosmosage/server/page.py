@@ -245,7 +245,7 @@ class Page:
                 )
                 if drawing is None:
                     return "*Nothing to ask again: the corpus does not speak to this.*"
-                self._drawing[key] = drawing
+                self._drawing[key], ticket.stop = drawing, drawing.close
                 try:
                     found = drawing.whole()
                 finally:

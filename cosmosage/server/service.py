@@ -1,6 +1,8 @@
 """What all parts of the server share: who answers, who may ask, and what was asked."""
 
 import asyncio
+import sqlite3
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +17,8 @@ from cosmosage.engines import Sampling
 BEGINNING = 8
 """Questions that are looked up and put together side by side: each takes some hundredths of a
 second, and the model's threads need the processor more."""
+WATCH_S = 1.0
+"""Seconds between looks at who was shut out by a command: one query while anything is written."""
 
 
 class Asking:
@@ -24,6 +28,7 @@ class Asking:
         """Put together by ``Service.ask``."""
         self.ticket, self.begun, self._threads = ticket, begun, threads
         self._ended = False
+        ticket.stop = begun.close
 
     async def end(self) -> None:
         """Stop the model, count what it read and wrote, and give the place free; again does
@@ -61,6 +66,18 @@ class Service:
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(BEGINNING, "asking")
     )
+
+    async def watch(self) -> None:
+        """Every ``WATCH_S``, stop what is written for users who were shut out; never ends."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(WATCH_S)
+            try:
+                await loop.run_in_executor(self.threads, self.gate.expel)
+            except (
+                sqlite3.OperationalError
+            ) as error:  # a full disk, a busy file: try again
+                print(error, file=sys.stderr)
 
     def owner(self, user: User) -> str:
         """What the engine knows a user by."""

@@ -28,6 +28,7 @@ from cosmosage.server.service import Service
 from cosmosage.verbatim import Verbatim
 
 HOST = "127.0.0.1"
+EVERYWHERE = ("0.0.0.0", "::")
 WAITING = 32
 """Questions in the line; the next one is told that the server is busy. At eight answers at once,
 of some ten seconds each, the last of them waits for less than a minute."""
@@ -111,6 +112,18 @@ class Listening:
                 "the wire in the clear; give --certificate and --certificate-key, or say "
                 "--behind-proxy if a proxy on this machine does TLS"
             )
+        if self.host in EVERYWHERE and not self.names:
+            raise ValueError(
+                f"{self.host} is every address of this machine, and no browser calls it that; say "
+                "with --name what stands in theirs, such as lab.example.org"
+            )
+
+    @property
+    def address(self) -> str:
+        """For a browser's address bar."""
+        host = self.names[0] if self.host in EVERYWHERE else self.host
+        scheme = "https" if self.certificate else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def reached_as(self) -> set[str]:
         """Names that a browser may call it by."""
@@ -282,14 +295,12 @@ def prepared(service: Service, listening: Listening) -> uvicorn.Server:
         ssl_certfile=listening.certificate,
         ssl_keyfile=listening.certificate_key,
         proxy_headers=listening.behind_proxy,
-        forwarded_allow_ips=HOST,
+        forwarded_allow_ips=[HOST, "::1"],
         server_header=False,
         access_log=False,
         log_level="error",  # who sends what is no HTTP is not to fill the disk
     )
-    scheme = "https" if listening.certificate else "http"
-    host = f"[{listening.host}]" if ":" in listening.host else listening.host
-    return _Announced(config, f"{scheme}://{host}:{listening.port}")
+    return _Announced(config, listening.address)
 
 
 class _Announced(uvicorn.Server):
