@@ -45,7 +45,7 @@ DOCUMENTS = [
         "url": "https://arxiv.org/abs/2401.00002v1",
     },
 ]
-USERS = "ada ben cleo dora emma finn gina hugo ida jack kim lena mona".split()
+USERS = "ada ben cleo dora emma finn gina hugo ida jack kim lena mona nora".split()
 CONTRAST = 4.5
 """Of text with what lies behind it, at least (WCAG 2.2, 1.4.3, level AA)."""
 CONTRASTS = """(selector) => {
@@ -290,6 +290,25 @@ def test_conversations_are_listed_exported_and_removed(browser, server, told):
             expect(titles(other)).to_have_count(0)
             assert other.request.get(server.address + link).status == 404
         assert page.request.get(server.address + link).status == 200
+
+
+def test_of_a_long_conversation_the_end_is_drawn(browser, server, told):
+    """A browser draws each message anew for each piece of an answer; the exports have them all."""
+    kept, user = server.conversations, _number(server, "nora")
+    name = kept.new(user, "A long one")
+    for number in range(30):
+        kept.add(user, name, "user", f"Question {number}?")
+        kept.add(user, name, "assistant", f"It is $x_{{{number}}}$.")
+    with reading(browser, server, "nora") as page:
+        titles(page).first.click()
+        expect(page.locator("[data-testid=bot]").first).to_contain_text("20 earlier")
+        expect(page.locator("[data-testid=user]").first).to_contain_text("Question 10?")
+        expect(page.locator("[data-testid=user]")).to_have_count(20)
+        told.go_on.set()
+        ask(page)
+        ended(page)
+        expect(page.locator("[data-testid=bot]").first).to_contain_text("20 earlier")
+    assert len(kept.messages(user, name)) == 62
 
 
 def test_a_conversation_is_removed_after_a_question(browser, server, told):

@@ -41,6 +41,12 @@ TITLE = 60
 """Characters of a conversation's title: of its first question."""
 PAGES = 2000
 """That the library remembers, some 70 KB each."""
+DRAWN = 40
+"""Messages of a conversation that are shown, the last ones: the library draws all of them anew for
+each piece of an answer, and with 200 an answer of three seconds took sixteen to appear."""
+PACE_S = 0.15
+"""Between two looks at an answer that grows: faster than one reads, and the browser may be on the
+model's own machine."""
 TOLD_S = 1.0
 """Between two looks at the line, for whoever waits in it."""
 BROKEN = "The answer broke off; the server's output says why."
@@ -364,6 +370,8 @@ async def _growing(begun: Begun, ticket: Ticket) -> AsyncIterator[tuple[Answer, 
                 if answer is None:
                     return
                 yield answer, 0
+                if answer.text:  # what is written meanwhile comes in one piece
+                    await asyncio.sleep(PACE_S)
             elif answer is not None and not answer.text and told != ticket.ahead():
                 told = ticket.ahead()
                 yield answer, told
@@ -507,7 +515,10 @@ def _turns(said: Sequence[Message]) -> list[dict]:
 def _drawn(said: Sequence[Message]) -> list[dict]:
     """A conversation as the page shows it."""
     shown = []
-    for message in said:
+    before = max(len(said) - DRAWN, 0)
+    if before:
+        shown.append(_said(f"{before} earlier messages stand in the exports."))
+    for message in said[before:]:
         sources = [_passage(record) for record in message.sources]
         text = markdown(message.content, sources, message.unsupported)
         empty = NOTHING if message.role == "assistant" else ""
