@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from cosmosage.assistant import Assistant
@@ -45,7 +46,7 @@ DOCUMENTS = [
         "url": "https://arxiv.org/abs/2401.00002v1",
     },
 ]
-USERS = "ada ben cleo dora emma finn gina hugo ida jack kim lena mona nora".split()
+USERS = "ada ben cleo dora emma finn gina hugo ida jack kim lena mona nora olga".split()
 CONTRAST = 4.5
 """Of text with what lies behind it, at least (WCAG 2.2, 1.4.3, level AA)."""
 CONTRASTS = """(selector) => {
@@ -377,6 +378,7 @@ def test_agreement_and_word_for_word(browser, server, told):
         ended(page)
         where.click()
         found = page.locator("#findings")
+        expect(found).to_have_attribute("aria-live", "polite")  # it is read aloud
         expect(found).to_contain_text("stands once in the corpus")
         place = found.get_by_role("link").first.get_attribute("href")
         assert place.startswith("/sources/arxiv%3A2401.00001v1#passage-")
@@ -459,6 +461,35 @@ def test_what_a_model_writes_does_nothing(browser, server, told):
             expect(inside.locator("[onerror], [onload], [src]")).to_have_count(0)
             expect(page.locator("[src*=evil], [href*=evil]")).to_have_count(0)
             expect(answer(page)).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_in_the_way_of_who_does_not_see(browser, server, told, scheme):
+    """Each page by the rules of WCAG 2.2 that a program can tell."""
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}
+
+    def check(page: Page) -> None:
+        assert not (found := Axe().run(page, options=rules)).violations_count, (
+            page.url + found.generate_report()
+        )
+
+    # without its policy a page lets the checker in
+    settings = {"color_scheme": scheme, "bypass_csp": True}
+    with reading(browser, server, "olga", **settings) as page:
+        check(page)
+        told.text = FACT
+        ask(page)
+        ended(page)
+        expect(page.locator("#sources blockquote")).not_to_have_count(0)
+        check(page)
+        page.goto(
+            server.address + page.locator("#sources a").first.get_attribute("href")
+        )
+        check(page)
+    with reading(browser, server, **settings) as page:
+        for place in ("sign-in", "invitation"):
+            page.goto(f"{server.address}/{place}")
+            check(page)
 
 
 def test_signing_in_and_out(browser, server, pictures):

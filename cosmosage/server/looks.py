@@ -1,4 +1,5 @@
-"""How the pages look: letters that the reader has, light or dark as the reader's system is."""
+"""How the pages look, and what the chat page does by itself: letters that the reader has, light or
+dark as the reader's system is."""
 
 import gradio
 
@@ -67,7 +68,7 @@ footer, #chat .top-panel, #chat [aria-label="Clear"] {display: none !important}
   box-shadow: none; background: none}
 #chat .placeholder-content {height: 100%; justify-content: center; gap: 1rem}
 #chat .placeholder {flex: 0 0 auto; height: auto; padding: 0}
-#chat .placeholder h3 {font-size: 1.35rem; font-weight: 600; text-align: center}
+#chat .placeholder h2 {font-size: 1.35rem; font-weight: 600; text-align: center}
 #chat .examples {flex: 0 0 auto; gap: .75rem; margin: 0}
 #chat .example {background: var(--background-fill-primary); border-radius: .75rem;
   border: 1px solid var(--border-color-primary); min-height: 0; padding: .9rem 1rem}
@@ -149,3 +150,31 @@ section {white-space: pre-wrap; overflow-wrap: anywhere; padding: .75rem 1rem;
 section:target {border-left-color: var(--edge); background: var(--mark);
   border-radius: 0 .5rem .5rem 0}
 """
+
+CHAT_SCRIPT = """() => {
+  const list = document.getElementById("earlier");
+  const menu = document.getElementById("menu");
+  const columns = document.getElementById("columns");
+  const open = (whether) => {
+    columns.classList.toggle("menu-open", whether);
+    menu.setAttribute("aria-expanded", whether);
+  };
+  const group = () => list.querySelectorAll("input").forEach(each => {each.name = "earlier"});
+  new MutationObserver(group).observe(list, {childList: true, subtree: true});
+  group();
+  open(false);
+  menu.addEventListener("click", () => open(!columns.classList.contains("menu-open")));
+  list.addEventListener("click", event => event.target.matches("input") && open(false));
+  document.getElementById("findings").setAttribute("aria-live", "polite");
+  const reach = () => {
+    columns.querySelectorAll("blockquote").forEach(each => {each.tabIndex = 0});
+    columns.querySelectorAll(".examples").forEach(each => {each.role = "group"});
+  };
+  new MutationObserver(reach).observe(columns, {childList: true, subtree: true});
+  reach();
+  document.getElementById("new").addEventListener("click", () => open(false));
+}"""
+"""The menu on a telephone; the list, whose parts the library names one by one, is made one group,
+so that arrows go from one to the next; what is found out is read aloud when it comes; a passage
+that is longer than its frame is scrolled by keyboard; and examples, of which the library says that
+they are a list, are none."""

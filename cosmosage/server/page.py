@@ -24,6 +24,7 @@ from cosmosage.assistant import AGAIN, Answer, Begun, address, facts, markdown
 from cosmosage.assistant.findings import Drawing
 from cosmosage.assistant.reading import LONGEST
 from cosmosage.retrieval import Passage
+from cosmosage.server.looks import CHAT_SCRIPT
 from cosmosage.server.service import Service, source_page
 from cosmosage.verbatim import Place
 
@@ -57,24 +58,6 @@ NOTHING = "*The model wrote nothing.*"
 _SURE = (
     "(name, _) => [name, confirm('Remove this conversation? This cannot be undone.')]"
 )
-_BEGIN = """() => {
-  const list = document.getElementById("earlier");
-  const menu = document.getElementById("menu");
-  const columns = document.getElementById("columns");
-  const open = (whether) => {
-    columns.classList.toggle("menu-open", whether);
-    menu.setAttribute("aria-expanded", whether);
-  };
-  const group = () => list.querySelectorAll("input").forEach(each => {each.name = "earlier"});
-  new MutationObserver(group).observe(list, {childList: true, subtree: true});
-  group();
-  open(false);
-  menu.addEventListener("click", () => open(!columns.classList.contains("menu-open")));
-  list.addEventListener("click", event => event.target.matches("input") && open(false));
-  document.getElementById("new").addEventListener("click", () => open(false));
-}"""
-"""The menu on a telephone; and the list, whose parts the library names one by one, is made one
-group, so that arrows go from one to the next."""
 _FOCUS = "() => document.querySelector('#question textarea').focus()"
 _SEEN = "() => document.getElementById('findings').scrollIntoView({block: 'nearest'})"
 _QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_name": False}
@@ -129,11 +112,13 @@ class Page:
         """A new conversation."""
         return self.chosen(None, request)
 
-    def removed(self, name: str | None, sure: bool, request: gradio.Request) -> tuple:
+    def removed(
+        self, name: str | None, sure: bool, request: gradio.Request
+    ) -> tuple | dict:
         """Remove a conversation, if its owner is sure."""
         user = self.user(request)
         if not (name and sure):
-            return tuple(gradio.skip() for _ in range(len(self._shown(user, None))))
+            return gradio.skip()  # of everything
         self._leave(request, None)
         with suppress(LookupError):  # removed already, in another tab
             self.service.conversations.remove(user.id, name)
@@ -420,7 +405,7 @@ def page(service: Service) -> gradio.Blocks:
                     buttons=["copy"],
                     height="100%",
                     feedback_options=None,
-                    placeholder="### Ask about what the papers and textbooks say",
+                    placeholder="## Ask about what the papers and textbooks say",
                     examples=[{"text": text} for text in EXAMPLES],
                 )
                 box = gradio.Textbox(
@@ -457,7 +442,7 @@ def page(service: Service) -> gradio.Blocks:
                 )
         offered = [earlier, exports, remove, again, where]
         shown = [name, chat, sources, findings, *offered]
-        blocks.load(does.opened, None, [*shown, who], js=_BEGIN, **_QUICK)
+        blocks.load(does.opened, None, [*shown, who], js=CHAT_SCRIPT, **_QUICK)
         new.click(does.fresh, None, shown, **_QUICK)
         # as it was sent: the library knows no list of a page opened before the server's start,
         # and prints what is not in it; whose a conversation is, the accounts know
