@@ -2,15 +2,24 @@
 
 import asyncio
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
 import threading
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
+import torch
 
+from cosmosage import models
 from cosmosage.engines import EngineError, Remote, Sampling, open_engine
+from tests.lab import free_port, until
 from tests.stream_server import streaming
 from tests.tiny import TEXT, tiny_tokenizer
+from tests.wordy import wordy_model
 
 ASKED = [{"role": "user", "content": "What is the answer?"}]
 
@@ -371,3 +380,45 @@ def test_tokens_of_any_template_do_no_harm():
             assert not re.search(r"<\|\w+\|>|<s>", engine.harmless(nested))
         kept = "a < b, |x| > 0, <x|y>, [1] and $P(k|z)$ <b>"
         assert engine.harmless(kept) == kept
+
+
+def listens(port):
+    """Whether somebody does."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_server_that_others_wrote_answers_as_the_model_does(tmp_path, monkeypatch):
+    """``transformers serve``, which lists no folder; in the same format, word for word."""
+    monkeypatch.setattr(models, "working_dtype", lambda: torch.float32)
+    folder = wordy_model(tmp_path / "model")
+    (tmp_path / "hub").mkdir()  # it lists that, and fails where there is none
+    port = free_port()
+    command = [Path(sys.executable).with_name("transformers"), "serve"]
+    command += ["--dtype", "float32", "--host", "127.0.0.1", "--port", str(port)]
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub")}
+    with (
+        closing(open_engine("transformers", folder)) as near,
+        subprocess.Popen(
+            command,
+            env=os.environ | offline,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as server,
+    ):
+        try:
+            until(lambda: listens(port), 120)
+            address = f"{folder}@http://127.0.0.1:{port}/v1"
+            with closing(open_engine("remote", address)) as engine:
+                said = [engine.write(ASKED, Sampling(n)) for n in (20, 7)]
+                for writing, length in zip(said, (20, 7)):
+                    wanted = near.write(ASKED, Sampling(length))
+                    assert "".join(writing) == "".join(wanted) != ""
+                    assert writing.finish == wanted.finish
+                    assert (writing.read, writing.written) == (wanted.read, length)
+                left = engine.write(ASKED, Sampling(900))
+                for _ in left:
+                    break
+                assert left.finish == "cancelled"
+        finally:
+            server.kill()

@@ -7,7 +7,7 @@ from transformers import AutoConfig, BertModel, PreTrainedTokenizerFast
 
 from cosmosage import retrieval
 from cosmosage.documents import write_jsonl
-from cosmosage.reranking import RANK, Reranked, Reranker
+from cosmosage.reranking import MEANING, Reranked, Reranker
 from cosmosage.retrieval import Index, Passage
 
 TEXTS = [
@@ -75,19 +75,16 @@ def test_vectors_are_the_means_of_each_text_alone(folder):
         assert torch.allclose(vector, wanted, atol=1e-5), place
 
 
-def test_places_of_both_orders_are_joined(folder):
+def test_words_and_meaning_are_weighed(folder):
     reranker = Reranker.load(folder)
     question = "Do galaxies form together?"
     passages = [passage(n, text) for n, text in enumerate(TEXTS)]
     found = reranker.rerank(question, passages)
     near = [float(alone(folder, question) @ alone(folder, text)) for text in TEXTS]
-    by_meaning = sorted(range(4), key=lambda n: -near[n])
-    wanted = {n: 1 / (RANK + n + 1) for n in range(4)}
-    for place, n in enumerate(by_meaning, start=1):
-        wanted[n] += 1 / (RANK + place)
+    wanted = {n: (10 - n) / 10 + MEANING * near[n] for n in range(4)}
     assert {p.number for p in found} == {0, 1, 2, 3}
     for each in found:
-        assert each.score == pytest.approx(wanted[each.number])
+        assert each.score == pytest.approx(wanted[each.number], abs=1e-5)
         assert each.text == TEXTS[each.number] and each.document == f"d{each.number}"
     scores = [each.score for each in found]
     assert scores == sorted(scores, reverse=True)
