@@ -6,9 +6,9 @@ wait; ``transformers serve`` is slower; 32 users lose nothing, cross nothing, fi
 
 First both servers are asked in turns, by one reader and by eight at once, for answers of 64 tokens
 in bf16 to questions of a line: the median of ``ROUNDS`` rounds. Of ours each reader has an account,
-so that nothing of one's prompt is reused for another; a question was not asked before. Other work on the machine moves
-both, so compare ratios and not seconds. ``transformers serve`` is asked as it comes, and with its
-own continuous batching where that runs on this device.
+so that nothing of one's prompt is reused for another; a question was not asked before. Other work
+on the machine moves both, so compare ratios and not seconds. ``transformers serve`` is asked as it
+comes, and with its own continuous batching where that runs on this device.
 
 Then 32 users, each with an account and a key of their own, ask ours for ``--minutes``. Every
 question carries a number drawn for it, to be repeated. Of ten requests six are read to the end,

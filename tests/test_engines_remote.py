@@ -317,7 +317,7 @@ def test_closing_ends_what_is_written():
 
 
 @pytest.mark.parametrize(
-    "models, told",
+    "listed, told",
     [
         (b'{"data": [{"id": "near"}, {"id": "\\u001b[2J"}]}', "has no model far"),
         (b'{"data": [{"name": "far"}]}', "no reply of the kind"),
@@ -325,9 +325,9 @@ def test_closing_ends_what_is_written():
         (b" " * 3_000_000, "without end"),
     ],
 )
-def test_a_server_is_looked_at_when_the_engine_is_opened(models, told):
+def test_a_server_is_looked_at_when_the_engine_is_opened(listed, told):
     with streaming(well) as server:
-        server.models = models
+        server.models = listed
         with pytest.raises(EngineError, match=told):
             Remote(f"far@{server.address}")
 
