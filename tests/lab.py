@@ -107,7 +107,7 @@ def parts_of(accounts: Accounts, assistant: Assistant, waiting: int) -> Service:
         Conversations(accounts.database),
         Gate(accounts, assistant.engine.at_once, waiting),
         accounts,
-        User(0, "nobody", "reader"),
+        lambda: User(0, "nobody", "reader"),
     )
 
 

@@ -152,6 +152,23 @@ def test_it_listens_on_loopback_alone(place):
         assert rebound.status_code == 400
 
 
+def test_the_first_account_shuts_a_server_that_had_none(place, tmp_path, capsys):
+    """It lets nobody in until it is started again, and then asks who it is."""
+    path = tmp_path / "accounts.sqlite"
+    with running(place, "--accounts", str(path)) as (_, address):
+        assert httpx.get(f"{address}/v1/models").status_code == 200
+        assert (
+            main(["users", "add", "ada", "--role", "admin", "--accounts", str(path)])
+            == 0
+        )
+        for way in ("/v1/models", "/chat/", "/state"):
+            refused = httpx.get(address + way)
+            assert refused.status_code == 503 and "start it again" in refused.text
+    assert "ada" in capsys.readouterr().out
+    with running(place, "--accounts", str(path)) as (_, address):
+        assert httpx.get(f"{address}/v1/models").status_code == 401
+
+
 # each of them is a secret, or where one might be found
 # pylint: disable-next=too-many-locals
 def test_by_tls_with_accounts_and_nothing_secret_is_said(place):

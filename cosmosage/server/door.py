@@ -186,7 +186,7 @@ class Door:
         self,
         app: ASGIApp,
         accounts: Accounts | None,
-        alone: User,
+        alone: Callable[[], User],
         names: set[str],
         secure: bool,
         *,
@@ -198,7 +198,7 @@ class Door:
             app: what is behind it.
             accounts: of those who may come in; None lets everybody be ``alone``, on a server that
                 listens to its own machine only.
-            alone: the one user of a server without accounts.
+            alone: gives the one user of a server without accounts, or raises a refusal.
             names: under which the server is reached; a page elsewhere whose name resolves here is
                 not let in.
             secure: browsers reach it by TLS.
@@ -338,7 +338,7 @@ class Door:
         """Who asks, and whether by a key; a key opens the API alone."""
         headers, path = Headers(scope=scope), scope["path"]
         if self.accounts is None:
-            return self.alone, False
+            return self.alone(), False
         scheme, _, key = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and (path.startswith("/v1/") or path == "/state"):
             return self.accounts.user_of_key(key.strip()[:200]), True

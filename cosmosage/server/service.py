@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -61,8 +61,9 @@ class Service:
     conversations: Conversations
     gate: Gate
     accounts: Accounts | None
-    """None on a server for its own machine only, whose one user is ``alone``."""
-    alone: User
+    """None on a server for its own machine only."""
+    alone: Callable[[], User]
+    """Gives its one user, or refuses him: accounts may have been made since it was started."""
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(BEGINNING, "asking")
     )

@@ -23,7 +23,7 @@ from cosmosage.engines import open_engine
 from cosmosage.reranking import Reranked, Reranker
 from cosmosage.retrieval import Index
 from cosmosage.server.app import application
-from cosmosage.server.door import HEAD_BYTES
+from cosmosage.server.door import HEAD_BYTES, Refusal
 from cosmosage.server.service import Service
 from cosmosage.verbatim import Verbatim
 
@@ -170,8 +170,22 @@ def opened(options: argparse.Namespace) -> Service:
         Conversations(accounts.database),
         Gate(accounts, engine.at_once, WAITING),
         accounts if locked else None,
-        alone,
+        functools.partial(_unlocked, options.accounts, alone),
     )
+
+
+def _unlocked(accounts: Path, alone: User) -> User:
+    """The user of a server without accounts, until there are any.
+
+    Raises:
+        Refusal: there are.
+    """
+    if _has_users(accounts):
+        raise Refusal(
+            503,
+            "there are accounts now, and this server was started before; start it again",
+        )
+    return alone
 
 
 def _alone(accounts: Accounts) -> User:
