@@ -252,6 +252,24 @@ def test_answers_are_a_history(assistant):
     assert assistant.ask("And why?", [first]).read > assistant.ask("And why?").read
 
 
+def test_what_was_said_in_the_models_place_is_not_told_to_it(assistant, tokenizer):
+    """It would learn to say so, too."""
+    question = "How long is the sound horizon?"
+    history = [assistant.ask(said) for said in ("Hello", "Any zebrafish?", question)]
+    told = [
+        turn
+        for each in history
+        for turn in (
+            {"role": "user", "content": each.question},
+            {"role": "assistant", "content": each.text},
+        )
+    ]
+    prompt, _ = read(assistant, tokenizer, "Why is it so?", told)
+    assert "zebrafish" not in prompt and "corpus:" not in prompt
+    assert WELCOME not in prompt and "Hello" not in prompt
+    assert prompt.count(question) == 1 and history[2].text[:20] in prompt
+
+
 def test_without_an_index_the_model_answers_from_memory(assistant, tokenizer):
     """The prompt is the question in the model's template and nothing else."""
     question = "What is dark energy?"

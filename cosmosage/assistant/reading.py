@@ -131,6 +131,8 @@ def read_for(
     bare = engine.count(_compose(asked, [], []))
     kept: list[tuple[str, str]] = []
     for turn in reversed(turns):
+        if turn[1].startswith((NOT_FOUND, WELCOME)):
+            continue  # the model did not say so, and would learn to
         more = [turn, *kept]
         if not fits([], more, (bare + room) // 2) or not fits(least, more):
             break

@@ -214,8 +214,9 @@ class Engine(ABC):
             messages: ``{"role": "system" | "user" | "assistant", "content": ...}`` in order.
             sampling: how its words are chosen.
             owner: of the conversation; what was computed for one owner's prompt is reused for
-                that owner alone, since the time that it saves would tell others of it. The empty
-                name is an owner like any other.
+                that owner alone, since the time that it saves would tell others of it; what the
+                template puts before every conversation is nobody's. The empty name is an owner
+                like any other.
 
         Raises:
             ValueError: the conversation leaves no room for ``max_tokens`` in the context.
