@@ -520,6 +520,20 @@ def test_the_template_s_own_tokens_do_no_harm(engine):
     assert engine.harmless("a < b | c > d") == "a < b | c > d"
 
 
+def test_a_model_that_gives_all_scores_is_refused(folder):
+    """It takes no notice of which are wanted: the first word would be that after another's."""
+    model, tokenizer = models.load(folder)
+    scores = model.forward
+
+    def forward(input_ids=None, position_ids=None, **more):
+        more.pop("logits_to_keep")
+        return scores(input_ids=input_ids, position_ids=position_ids, **more)
+
+    model.forward = forward
+    with pytest.raises(ValueError, match="code of its own"):
+        Batching(model, tokenizer, "all")
+
+
 def test_a_text_begins_once(folder):
     """As Llama 3: the tokenizer begins every text, and so does the template."""
     model, _ = models.load(folder)

@@ -193,10 +193,12 @@ def use_slots(model: PreTrainedModel) -> None:
         "longrope",
     ):  # the longest row would turn the others' positions
         kinds.add(f"rope_type {rope}")
+    taken = inspect.signature(model.forward).parameters
     if not (
         getattr(model, "_supports_attention_backend")
         and getattr(model, "_supports_sdpa")
-        and "position_ids" in inspect.signature(model.forward).parameters
+        # one that took no notice of either would write other words, and not fail
+        and {"position_ids", "logits_to_keep"} <= taken.keys()
     ):
         kinds.add("code of its own")
     if kinds or model.config.is_encoder_decoder:
