@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -367,6 +368,30 @@ def test_who_is_shut_out_is_told_in_the_midst_and_others_go_on(script, engine, s
         finally:
             script.accounts.enable("mia")
             other.close()
+
+
+def test_who_is_shut_out_is_looked_up_whatever_went_wrong_before(script, monkeypatch):
+    """A database that is damaged for a moment, and no file to open."""
+    looks = []
+    failures = [sqlite3.DatabaseError("malformed"), OSError("too many open files")]
+
+    def expel() -> None:
+        looks.append(True)
+        if failures:
+            raise failures.pop()
+
+    async def watched() -> None:
+        watching = asyncio.create_task(script.service.watch())
+        try:
+            while len(looks) < 4:
+                assert not watching.done()
+                await asyncio.sleep(0.01)
+        finally:
+            watching.cancel()
+
+    monkeypatch.setattr("cosmosage.server.service.WATCH_S", 0.01)
+    monkeypatch.setattr(script.service.gate, "expel", expel)
+    asyncio.run(asyncio.wait_for(watched(), 20))
 
 
 def test_who_leaves_before_the_first_piece_frees_the_place(script, engine):

@@ -165,6 +165,17 @@ def test_a_role_that_is_changed_counts_at_once(accounts):
         gate.enter(ada)
 
 
+def test_who_was_disabled_enters_no_more(accounts):
+    """The request was let in before: its body came late, or it waited for its turn."""
+    (ada,) = users(accounts, "ada")
+    gate = Gate(accounts, 4, 0)
+    accounts.disable("ada")
+    with pytest.raises(LookupError, match="no account any more"):
+        gate.enter(ada)
+    accounts.enable("ada")
+    gate.enter(ada)
+
+
 def test_tokens_of_a_day_outlive_a_restart_and_end_at_midnight(accounts, clock):
     ada, bob = users(accounts, "ada", "bob")
     accounts.set_limits("ada", tokens_per_day=1500)

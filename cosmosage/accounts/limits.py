@@ -130,7 +130,7 @@ class Gate:
 
         Raises:
             Refused: the user has asked enough for now, or the line is full.
-            LookupError: the user's account was removed.
+            LookupError: the user's account was removed or disabled.
         """
         allowed, spent = self._standing(user)
         try:
@@ -192,7 +192,7 @@ class Gate:
             row = connection.execute(
                 "SELECT role, requests_per_minute, tokens_per_day, at_once, "
                 "(SELECT tokens FROM spending WHERE user = id AND day = ?) AS spent "
-                "FROM users WHERE id = ?",
+                "FROM users WHERE id = ? AND NOT disabled",
                 (self._day(), user.id),
             ).fetchone()
         if row is None:

@@ -242,7 +242,7 @@ class Page:
                 finally:
                     self._drawing.pop(key, None)
                 ticket.spend(found.tokens)
-        except (Refused, ValueError) as refused:
+        except (Refused, ValueError, LookupError) as refused:
             return markdown(str(refused))
         except RuntimeError as error:
             print(error, file=sys.stderr)

@@ -1,7 +1,6 @@
 """What all parts of the server share: who answers, who may ask, and what was asked."""
 
 import asyncio
-import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -75,10 +74,9 @@ class Service:
             await asyncio.sleep(WATCH_S)
             try:
                 await loop.run_in_executor(self.threads, self.gate.expel)
-            except (
-                sqlite3.OperationalError
-            ) as error:  # a full disk, a busy file: try again
-                print(error, file=sys.stderr)
+            # pylint: disable-next=broad-exception-caught  # else nobody would be shut out any more
+            except Exception as error:
+                print(f"who was shut out was not looked up: {error}", file=sys.stderr)
 
     def owner(self, user: User) -> str:
         """What the engine knows a user by."""
@@ -100,7 +98,7 @@ class Service:
         Raises:
             Refused: the user has asked enough for now, or the line is full.
             ValueError: the question is empty or too long.
-            LookupError: the account was removed.
+            LookupError: the account was removed or disabled.
             EngineError: there is no model any more.
         """
 
