@@ -164,6 +164,8 @@ def test_the_first_account_shuts_a_server_that_had_none(place, tmp_path, capsys)
         for way in ("/v1/models", "/chat/", "/state"):
             refused = httpx.get(address + way)
             assert refused.status_code == 503 and "start it again" in refused.text
+        told = httpx.get(f"{address}/v1/models").json()["error"]
+        assert told["type"] == "server_error"  # and not the request's fault
     assert "ada" in capsys.readouterr().out
     with running(place, "--accounts", str(path)) as (_, address):
         assert httpx.get(f"{address}/v1/models").status_code == 401
@@ -330,7 +332,7 @@ def test_beyond_loopback_it_takes_accounts_and_tls(place, tmp_path, host, locked
     assert not (tmp_path / "accounts.sqlite").exists()
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "::0", "0:0:0:0:0:0:0:0", "0", ""])
 def test_every_address_is_called_by_a_name(place, host):
     """No browser asks for 0.0.0.0: without a name all would be turned away."""
     files = place / "certificate.pem", place / "key.pem"

@@ -59,7 +59,7 @@ def add_api(app: FastAPI, service: Service) -> None:
         prefix="/v1",
         tags=["OpenAI's interface"],
         dependencies=[key],
-        responses=_refusals(401, 403),
+        responses=_refusals(401, 403, 503),
     )
     name = service.assistant.engine.name
 
@@ -112,6 +112,7 @@ def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
         413: "Too long.",
         429: "Too much; Retry-After says when to come again.",
         502: "The model failed.",
+        503: "There are accounts since this server was started, which had none.",
     }
     return {
         status: {"description": said[status], "model": Faulty} for status in statuses

@@ -125,6 +125,7 @@ class Refusal(Exception):
             403: "permission_error",
             429: "rate_limit_error",
             502: "server_error",
+            503: "server_error",
         }
         sentence = without_halves(self.sentence)
         error: Any = sentence

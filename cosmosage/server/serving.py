@@ -28,7 +28,6 @@ from cosmosage.server.service import Service
 from cosmosage.verbatim import Verbatim
 
 HOST = "127.0.0.1"
-EVERYWHERE = ("0.0.0.0", "::")
 WAITING = 32
 """Questions in the line; the next one is told that the server is busy. At eight answers at once,
 of some ten seconds each, the last of them waits for less than a minute."""
@@ -61,6 +60,14 @@ class Listening:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it is every address of this machine, in any of the ways to write that."""
+        try:
+            return ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            return self.host in ("", "0")
 
     @property
     def secure(self) -> bool:
@@ -112,7 +119,7 @@ class Listening:
                 "the wire in the clear; give --certificate and --certificate-key, or say "
                 "--behind-proxy if a proxy on this machine does TLS"
             )
-        if self.host in EVERYWHERE and not self.names:
+        if self.everywhere and not self.names:
             raise ValueError(
                 f"{self.host} is every address of this machine, and no browser calls it that; say "
                 "with --name what stands in theirs, such as lab.example.org"
@@ -121,7 +128,7 @@ class Listening:
     @property
     def address(self) -> str:
         """For a browser's address bar."""
-        host = self.names[0] if self.host in EVERYWHERE else self.host
+        host = self.names[0] if self.everywhere else self.host
         scheme = "https" if self.certificate else "http"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
