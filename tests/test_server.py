@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from cosmosage.accounts import Accounts
 from cosmosage.server.__main__ import main
-from cosmosage.server.serving import HOST, Listening
+from cosmosage.server.serving import HOST, Listening, prepared
 from tests.lab import PASSWORD, free_port
 from tests.wordy import wordy_model
 
@@ -342,6 +343,17 @@ def test_every_address_is_called_by_a_name(place, host):
     listening.check(place / "accounts.sqlite")
     assert listening.address == "https://lab.example:7860"
     assert {"lab.example", "10.0.0.7"} <= listening.reached_as()
+
+
+def test_whose_accounts_went_meanwhile_is_not_begun():
+    """Looked for before the index is loaded, and gone when it is: all would be let in."""
+    nobody = types.SimpleNamespace(accounts=None)
+    for listening in (
+        Listening("0.0.0.0", 7860, ("lab.example",), behind_proxy=True),
+        Listening(behind_proxy=True),
+    ):
+        with pytest.raises(ValueError, match="last account was removed"):
+            prepared(nobody, listening)
 
 
 def test_a_certificate_that_is_none_is_said(place, tmp_path):

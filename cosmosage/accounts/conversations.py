@@ -16,7 +16,7 @@ from cosmosage.accounts import exports
 from cosmosage.accounts.database import Database, plain
 from cosmosage.documents import marked, without_halves
 
-MESSAGES = 500  # of a conversation; a model reads the last few, a page draws them all
+MESSAGES = 500  # of a conversation; a model reads the last few, a page draws the end
 CHARACTERS = 100_000  # of a message: twelve questions of the longest kind
 SOURCES = 400_000  # characters of JSON: 20 passages of 1,500, were each escaped sixfold, and titles
 CONVERSATIONS = 1000  # of a user; then the one longest untouched goes

@@ -62,6 +62,11 @@ class Listening:
             return self.host == "localhost"
 
     @property
+    def beyond(self) -> bool:
+        """Whether others than who is on this machine reach it."""
+        return not self.loopback or self.behind_proxy
+
+    @property
     def everywhere(self) -> bool:
         """Whether it is every address of this machine, in any of the ways to write that."""
         try:
@@ -107,8 +112,7 @@ class Listening:
                     f"--name {name} would never be met; say what stands between https:// and the "
                     "next : or /, such as lab.example.org"
                 )
-        beyond = not self.loopback or self.behind_proxy
-        if beyond and not _has_users(accounts):
+        if self.beyond and not _has_users(accounts):
             raise ValueError(
                 f"{self.host} would be reached by others, and {accounts} holds no accounts; make "
                 "one first: python -m cosmosage.server users add NAME --role admin"
@@ -298,12 +302,22 @@ def serve(service: Service, listening: Listening) -> None:
 
     Raises:
         KeyboardInterrupt: it was stopped.
+        ValueError: as ``prepared``.
     """
     prepared(service, listening).run()
 
 
 def prepared(service: Service, listening: Listening) -> uvicorn.Server:
-    """A server that was not started yet."""
+    """A server that was not started yet.
+
+    Raises:
+        ValueError: others would reach it, and it asks nobody who they are.
+    """
+    # an index takes minutes to load, and the last account may be removed meanwhile
+    if listening.beyond and service.accounts is None:
+        raise ValueError(
+            "the last account was removed while this was started; make one, and start it again"
+        )
     config = uvicorn.Config(
         application(service, listening.reached_as(), listening.secure),
         host=listening.host,
