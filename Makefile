@@ -34,7 +34,8 @@ test: .venv/tests.done data/base/done.json
 	  $(MAKE) --no-print-directory program NAMED=$(lastword $(subst :, ,$(need)));)
 	.venv/bin/black --check .
 	.venv/bin/pylint --jobs 0 *.py cosmosage tests benchmarks sample
-	$(venv) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(tame) $(venv) -m pytest --numprocesses 2 --dist loadfile \
+	  --no-loadscope-reorder  # both cores are taken: threads would wait for one another
 
 chat: data/base/done.json data/$(NAME)/index/done.json
 	$(tame) $(venv) -m cosmosage.server --port $(PORT) \
