@@ -169,29 +169,28 @@ def ours(
 def speed(model: Path) -> None:
     """Ours against transformers serve, in turns."""
     own, plain, batching = free_port(), free_port(), free_port()
-    command, keys = ours(model, own, READERS + 1)
-    nobody = ["none"] * len(keys)
+    nobody = ["none"] * (READERS + 1)
     peer = [str(Path(sys.executable).with_name("transformers")), "serve"]
     peer += ["--dtype", "bfloat16", "--host", "127.0.0.1"]
     commands = {
-        "ours": (command, own, model.name, keys),
+        "ours": (*ours(model, own, READERS + 1), own, model.name),
         "transformers serve": (
             peer + ["--port", str(plain)],
+            nobody,
             plain,
             str(model),
-            nobody,
         ),
         "transformers serve, its batching": (
             peer + ["--port", str(batching), "--continuous-batching"],
+            nobody,
             batching,
             str(model),
-            nobody,
         ),
     }
     figures: dict[tuple[str, int], list[dict[str, float]]] = {}
     silent = set()
     for round_ in range(ROUNDS + 1):  # the first warms up
-        for name, (command, port, known_as, keys) in commands.items():
+        for name, (command, keys, port, known_as) in commands.items():
             if name in silent:
                 continue
             with running(command, port):

@@ -256,17 +256,17 @@ class Batching(Engine):
             return
         self._slots.read([piece for _, piece in pieces])
         device = self._model.device
-        at, key_at, of, key_of = [], [], [], []
-        for number, (_, (_, start, stop)) in enumerate(pieces):
-            at.append(torch.arange(start, stop, device=device))
-            key_at.append(torch.arange(stop, device=device))
-            of.append(torch.full_like(at[-1], number))
-            key_of.append(torch.full_like(key_at[-1], number))
-        places, ends = torch.cat(at), torch.cat(of).bincount().cumsum(0) - 1
+        at = [
+            torch.arange(start, stop, device=device) for _, (_, start, stop) in pieces
+        ]
         # a token sees those before it in its own prompt
-        seen = (torch.cat(key_of) == torch.cat(of)[:, None]) & (
-            torch.cat(key_at) <= places[:, None]
-        )
+        seen = torch.block_diag(
+            *(
+                torch.arange(piece.stop, device=device) <= places[:, None]
+                for (_, piece), places in zip(pieces, at)
+            )
+        ).bool()
+        ends = torch.tensor(list(itertools.accumulate(map(len, at))), device=device) - 1
         tokens = [
             token
             for answer, (_, start, stop) in pieces
@@ -274,7 +274,7 @@ class Batching(Engine):
         ]
         logits = self._forward(
             torch.tensor([tokens], device=device),
-            places[None],
+            torch.cat(at)[None],
             seen[None, None],
             ends,
         )[0]
@@ -309,11 +309,11 @@ class Batching(Engine):
             waiting.remove(answer)
             row = self._row_of(answer)
             if row < 0:
-                known = self._known(answer)[0]
+                known, source = self._known(answer)
                 soon = (self._shared(o.prompt, o.owner, answer) for o, _ in pieces)
                 if max(soon, default=0) - known >= WORTH:
                     continue  # once that is read, its beginning is copied
-                row = self._take(answer)
+                row = self._take(answer, known, source)
             start = len(self._rows[row].tokens)
             stop = min(start + left, len(answer.prompt))
             # what fits a piece is not cut in two
@@ -349,9 +349,8 @@ class Batching(Engine):
             return alike
         return min(alike, _common(self._everybodys, answer.prompt))
 
-    def _take(self, answer: _Answer) -> int:
-        """A row for an answer, with the beginning of its prompt if that is known."""
-        length, source = self._known(answer)
+    def _take(self, answer: _Answer, length: int, source: int) -> int:
+        """A row for an answer, with so many of its prompt's first tokens, from another."""
         place, held = source, self._rows[source]
         # what only begins like a conversation leaves it its row
         goes_on = held.owner == answer.owner and len(held.tokens) <= 2 * length

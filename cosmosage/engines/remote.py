@@ -197,9 +197,8 @@ class Remote(Engine):
             models = {model["id"]: model for model in json.loads(reply)["data"]}
         except (httpx2.HTTPError, TimeoutError, _Refusal, *_UNLIKE) as error:
             raise self._failure(error) from error
-        if (
-            not models
-        ):  # ``transformers serve`` lists no folder, and reads any that it is asked for
+        if not models:
+            # ``transformers serve`` lists no folder, and reads any that it is asked for
             return None
         if self.name not in models:
             known = ", ".join(_line(name)[:60] for name in list(models)[:5])

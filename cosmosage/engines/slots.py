@@ -60,18 +60,16 @@ class _Layer:
         for kept, x in zip(self.kept, new):
             if not slots.reading:
                 kept[slots.places] = x[:, :, 0]
-            begin = 0
-            for row, start, stop in slots.reading:
-                end = begin + stop - start
-                kept[row, :, start:stop] = x[0, :, begin:end]
-                begin = end
+                continue
+            parts = x[0].split([stop - start for _, start, stop in slots.reading], 1)
+            for (row, start, stop), part in zip(slots.reading, parts):
+                kept[row, :, start:stop] = part
         if len(slots.reading) > 1:
-            return [
-                torch.cat([kept[row, :, :stop] for row, _, stop in slots.reading], 1)[
-                    None
-                ]
+            joined = (
+                [kept[row : row + 1, :, :stop] for row, _, stop in slots.reading]
                 for kept in self.kept
-            ]
+            )
+            return [torch.cat(each, 2) for each in joined]
         rows, length = slots.view
         return [kept[rows, :, :length] for kept in self.kept]
 
